@@ -1,0 +1,1 @@
+"""Data sets: every reader returns a :class:`ctrh.data.photos.Photos`."""

@@ -1,0 +1,1 @@
+"""The guide: a CLIP model that mends the tags (Eq. 2-8)."""

@@ -1,0 +1,1 @@
+"""Methods: photos and tags in, binary codes out."""

@@ -1,0 +1,1 @@
+"""The article: published numbers, runs, tables and figures."""

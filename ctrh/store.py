@@ -1,0 +1,104 @@
+"""Content-addressed results on disk: written whole or not at all, never computed twice for the same inputs.
+
+A result is named by a hash of everything it depends on, so "the file exists" is enough to know that it is right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+
+def cache_dir() -> Path:
+    """The folder of cached results: ``$CTRH_CACHE``, else ``~/.cache/ctrh``. Safe to delete at any time."""
+    return Path(os.environ.get("CTRH_CACHE") or Path.home() / ".cache" / "ctrh")
+
+
+def content_key(*parts: Any) -> str:
+    """A 16-digit hexadecimal name for ``parts``: dataclasses, arrays, sparse matrices, paths' text, JSON values.
+
+    Raises ``TypeError`` for anything whose content is not plainly its value (a model, an open file).
+    """
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(json.dumps(_plain(part), sort_keys=True, ensure_ascii=False).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()[:16]
+
+
+def _plain(part: Any) -> Any:
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        fields = {f.name: _plain(getattr(part, f.name)) for f in dataclasses.fields(part)}
+        return {"type": type(part).__name__, **fields}
+    if sp.issparse(part):
+        csr = sp.csr_array(part)
+        csr.sum_duplicates()
+        return ["sparse", list(csr.shape), _plain(csr.indptr), _plain(csr.indices), _plain(csr.data)]
+    if isinstance(part, np.ndarray):
+        data = np.ascontiguousarray(part)
+        return ["array", data.dtype.str, list(data.shape), hashlib.sha256(data.tobytes()).hexdigest()]
+    if isinstance(part, np.generic):
+        return part.item()
+    if isinstance(part, Path):
+        return str(part)
+    if isinstance(part, Mapping):
+        return {str(name): _plain(value) for name, value in part.items()}
+    if isinstance(part, (list, tuple)):
+        return [_plain(item) for item in part]
+    if part is None or isinstance(part, (str, int, float, bool)):
+        return part
+    raise TypeError(f"cannot name a cached result by a {type(part).__name__}: pass its configuration instead")
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yields a temporary path beside ``path`` and moves it there when the block ends without an error.
+
+    A reader sees the old file or the whole new one; an interrupted or failed block (a full disk, Ctrl-C)
+    leaves nothing behind.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The suffix is kept because numpy, matplotlib and safetensors choose the format by it.
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        # mkstemp makes the file private; the result should be as readable as any other file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cached_arrays(
+    name: str, key: str, compute: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The named arrays of ``compute()``, read back from ``<cache>/<name>/<key>.npz`` when they are there.
+
+    ``key`` must name every input of ``compute`` (:func:`content_key`). A damaged file is computed again.
+    """
+    path = cache_dir() / name / f"{key}.npz"
+    if path.exists():
+        # A truncated file can only come from outside (a full disk while copying the cache); computing is the remedy.
+        with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
+            with np.load(path, allow_pickle=False) as stored:
+                return {field: stored[field] for field in stored.files}
+    arrays = {field: np.asarray(value) for field, value in compute().items()}
+    with replacing(path) as temporary:
+        np.savez(temporary, **arrays)
+    return arrays
