@@ -1,0 +1,200 @@
+"""What stands behind ``run_all.sh``: find or make the environment, then run the notebooks or the tests in it.
+
+Standard library only: it runs before anything is installed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PROFILES = ("smoke", "demo", "paper")
+# Written last, so that an interrupted set-up is known for what it is.
+MARKER = "ctrh-ready"
+
+EPILOG = """\
+  ./run_all.sh test [PYTEST ARGUMENTS]   ruff, the tests, and every notebook under the smoke profile
+
+profiles:
+  smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
+  demo    the embedded data, all tables and figures: minutes on a laptop without a GPU or network
+  paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
+
+Without an active environment that has the dependencies it makes .venv here (once). Interrupt it whenever you like:
+started again, it goes on where it was. Results: figures/PROFILE/. Cached work: $CTRH_CACHE, else .cache/ctrh here.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options of ``run_all.sh`` and of ``python -m ctrh.paper.notebooks``."""
+    options = argparse.ArgumentParser(
+        prog="run_all.sh",
+        description="Make the tables and figures of the article by running the notebooks in order.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    options.add_argument("--profile", choices=PROFILES, default="demo", help="what to run (default: demo)")
+    options.add_argument(
+        "--only", nargs="+", metavar="NN", help="only the notebooks with these numbers, for example: 01 02"
+    )
+    options.add_argument(
+        "--jobs", type=_positive, metavar="N", help="trainings at the same time (default: one for each core)"
+    )
+    options.add_argument(
+        "--data", type=Path, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
+    )
+    options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")
+    return options
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be 1 or more, got {number}")
+    return number
+
+
+def requirements(pyproject: Path) -> list[str]:
+    """Every requirement of ``pyproject``, those of the test extra included."""
+    project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+    return project["dependencies"] + project["optional-dependencies"]["test"]
+
+
+def missing(wanted: Sequence[str]) -> list[str]:
+    """Those requirements (``name>=version``) that the running Python's environment does not meet."""
+    unmet = []
+    for requirement in wanted:
+        name, _, least = requirement.partition(">=")
+        try:
+            installed = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            unmet.append(requirement)
+            continue
+        if _release(installed) < _release(least):
+            unmet.append(f"{requirement} (found {installed})")
+    return unmet
+
+
+def _release(version: str) -> tuple[int, ...]:
+    """ "2.4.1+cpu" -> (2, 4, 1). The bounds are plain releases, so nothing finer is needed before pip is there."""
+    return tuple(int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number)
+
+
+def in_environment() -> bool:
+    """Whether an environment is active (venv or conda), so that using its packages is what the user meant."""
+    return sys.prefix != sys.base_prefix or os.environ.get("CONDA_PREFIX") == sys.prefix
+
+
+def environment_python(root: Path) -> Path:
+    """The Python to use: the active environment's when it has everything, else that of ``root/.venv``.
+
+    Makes ``.venv`` where there is none, finishes an interrupted set-up, and installs again after
+    ``pyproject.toml`` has changed. Raises ``SystemExit`` with the remedy when that fails.
+    """
+    pyproject = root / "pyproject.toml"
+    unmet = missing(requirements(pyproject))
+    if in_environment() and not unmet:
+        return Path(sys.executable)
+    if in_environment():
+        say(f"The active environment ({sys.prefix}) lacks {', '.join(unmet)}.")
+        say("Using .venv here instead; to use yours: python -m pip install -e '.[test]'")
+
+    folder = root / ".venv"
+    python = folder / "bin" / "python"
+    marker = folder / MARKER
+    state = hashlib.sha256(pyproject.read_bytes()).hexdigest()
+    if marker.exists() and marker.read_text() == state and _works(python):
+        return python
+    if not _works(python):
+        say(f"Making an environment in {folder} (once; a few minutes and some gigabytes, mostly PyTorch) ...")
+        remedy = "Install venv (on Debian and Ubuntu: apt install python3-venv), or activate an environment."
+        _step([sys.executable, "-m", "venv", "--clear", str(folder)], remedy)
+    elif marker.exists():
+        say("pyproject.toml has changed: bringing .venv up to date ...")
+    else:
+        say("Finishing the set-up of .venv ...")
+    marker.unlink(missing_ok=True)
+    began = time.monotonic()
+    remedy = "Nothing is lost: the next start goes on from here (is there a connection, is the disk full?)."
+    _step([str(python), "-m", "pip", "install", "--disable-pip-version-check", "-e", f"{root}[test]"], remedy)
+    marker.write_text(state)
+    say(f"The environment is ready ({time.monotonic() - began:.0f} s).")
+    return python
+
+
+def _works(python: Path) -> bool:
+    # A half-made or moved environment has the file but does not run pip.
+    check = "import pip, sys; sys.exit(sys.version_info < (3, 11))"
+    try:
+        return subprocess.run([python, "-c", check], capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def _step(command: list[str], remedy: str) -> None:
+    # The launcher's own PYTHONPATH would make pip believe that ctrh is installed already.
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    code = subprocess.run(command, env=environ).returncode
+    if code:
+        raise SystemExit(f"run_all.sh: failed with code {code}: {shlex.join(command)}\n{remedy}")
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def settings(root: Path, environ: dict[str, str]) -> dict[str, str]:
+    """``environ`` with the defaults of a run from the repository ``root``; what is set already stays."""
+    defaults = {
+        "CTRH_CACHE": str(root / ".cache" / "ctrh"),
+        "CTRH_FIGURES": str(root / "figures"),
+        # The plots are files: no display is needed, and none should be looked for.
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": str(cores()),
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    }
+    return {**defaults, **environ}
+
+
+def cores() -> int:
+    """The cores that this process may use (a container or ``taskset`` may allow fewer than there are)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Replaces this process by the notebooks' runner or by pytest, so that signals reach it directly."""
+    testing = list(arguments[:1]) == ["test"]
+    if not testing:
+        parser().parse_args(arguments)  # a slip of the pen is told before minutes of set-up, not after
+    python = str(environment_python(ROOT))
+    environ = settings(ROOT, dict(os.environ))
+    if not testing:
+        os.execve(python, [python, "-P", "-m", "ctrh.paper.notebooks", *arguments], environ)
+    os.chdir(ROOT)
+    say("ruff check")
+    code = subprocess.run([python, "-m", "ruff", "check", "."], env=environ).returncode
+    if code:
+        raise SystemExit(code)
+    say("pytest")
+    notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    command = [python, "-m", "pytest", *notebooks, *arguments[1:]]
+    os.execve(python, command, {**environ, "CTRH_PROFILE": "smoke"})
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except KeyboardInterrupt:
+        raise SystemExit("run_all.sh: interrupted; start it again and it goes on from here") from None
