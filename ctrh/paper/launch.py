@@ -56,6 +56,11 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
     )
     options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")
+    options.add_argument(
+        "--save-outputs",
+        action="store_true",
+        help="also store the outputs in notebooks/ itself, for a commit",
+    )
     return options
 
 
@@ -163,6 +168,8 @@ def settings(root: Path, environ: dict[str, str]) -> dict[str, str]:
         # The plots are files: no display is needed, and none should be looked for.
         "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": str(cores()),
+        # Kernels start with this environment's Python even where the user has registered another one.
+        "JUPYTER_PREFER_ENV_PATH": "1",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }
     return {**defaults, **environ}

@@ -1,0 +1,237 @@
+"""Runs the notebooks in order: only what changed, one at a time, executed copies written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import nbformat
+import psutil
+
+from ctrh.paper.execution import NotebookError, Position, execute, store_outputs
+from ctrh.paper.launch import parser, say
+from ctrh.paper.outputs import ROOT, results_dir
+from ctrh.store import cache_dir, content_key, replacing
+
+# No cell of these profiles comes near; without a bound a deadlock would wait for ever.
+CELL_SECONDS = {"smoke": 900, "demo": 3600, "paper": None}
+
+
+def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
+    """The notebooks ``NN_name.ipynb`` of ``folder`` in numeric order; ``only``: those numbers.
+
+    Raises ``ValueError`` for a number that no notebook has, and when there are none.
+    """
+    found = {path: path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.ipynb")}
+    ordered = sorted((path for path in found if found[path].isdigit()), key=lambda p: (int(found[p]), p.name))
+    if not ordered:
+        raise ValueError(f"no notebooks (NN_name.ipynb) in {folder}: run from a clone of the repository")
+    if only is None:
+        return ordered
+    numbers = {int(found[path]): path for path in ordered}
+    unknown = [number for number in only if not number.isdigit() or int(number) not in numbers]
+    if unknown:
+        have = ", ".join(f"{number:02d}" for number in numbers)
+        raise ValueError(f"no notebook has the number {', '.join(unknown)}; there are {have}")
+    return [numbers[number] for number in sorted({int(number) for number in only})]
+
+
+def library_key() -> str:
+    """Names the package's source and data, byte by byte."""
+    package = Path(__file__).resolve().parents[1]
+    files = sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    return content_key(
+        [[str(p.relative_to(package)), hashlib.sha256(p.read_bytes()).hexdigest()] for p in files]
+    )
+
+
+def environment_key() -> str:
+    """Names the Python and the version of every installed package."""
+    packages = {f"{each.metadata['Name']}=={each.version}" for each in importlib.metadata.distributions()}
+    return content_key(sys.version, sorted(packages))
+
+
+def notebook_key(path: Path, *inputs: Any) -> str:
+    """Names what a notebook's results depend on: its cells (not their outputs) and ``inputs``."""
+    notebook = nbformat.read(path, as_version=4)
+    cells = [[cell.cell_type, cell.source, cell.metadata.get("tags", [])] for cell in notebook.cells]
+    return content_key(path.name, cells, *inputs)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the last success of a notebook was made from (``key``) and what it wrote (path -> SHA-256)."""
+
+    key: str
+    outputs: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Record | None:
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps({"key": self.key, "outputs": self.outputs}, indent=1))
+
+    def holds(self, key: str, folder: Path) -> bool:
+        """Whether everything is as that success left it."""
+        return self.key == key and all(_digest(folder / name) == sha for name, sha in self.outputs.items())
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _written(folder: Path) -> dict[str, int]:
+    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
+
+
+def run_notebooks(
+    notebooks: Sequence[Path],
+    profile: str,
+    parameters: Mapping[str, Any],
+    inputs: Sequence[Any] = (),
+    force: bool = False,
+) -> None:
+    """Runs ``notebooks`` one after the other; those that are as their last success left them are skipped.
+
+    ``inputs``: what their results depend on besides their own text. Raises what :func:`execute` raises, at the
+    first failure.
+    """
+    folder = results_dir(profile)
+    width = max(len(path.stem) for path in notebooks)
+    for number, path in enumerate(notebooks, 1):
+        label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
+        record_path = cache_dir() / "notebooks" / f"{content_key(str(folder.resolve()))}-{path.stem}.json"
+        key = notebook_key(path, profile, dict(parameters), *inputs)
+        record = Record.read(record_path)
+        if record and not force and record.holds(key, folder):
+            say(f"{label}  unchanged, {len(record.outputs)} files up to date")
+            continue
+        before = _written(folder)
+        line = StatusLine(label)
+        target = folder / "notebooks" / path.name
+        try:
+            execute(path, target, parameters, CELL_SECONDS[profile], line.show)
+        finally:
+            line.clear()
+        changed = [name for name, when in _written(folder).items() if before.get(name) != when]
+        Record(key, {name: _digest(folder / name) for name in changed}).write(record_path)
+        say(f"{label}  done in {_clock(line.seconds)}, {len(changed)} files written")
+
+
+class StatusLine:
+    """One line on a terminal, rewritten in place; elsewhere a line at the start and then one a minute."""
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.began = time.monotonic()
+        self.terminal = sys.stdout.isatty()
+        self.next = 0.0
+        self.progress = Path(os.environ["CTRH_PROGRESS"]) if "CTRH_PROGRESS" in os.environ else None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def show(self, position: Position) -> None:
+        if self.seconds < self.next:
+            return
+        self.next = self.seconds + (0.5 if self.terminal else 60)
+        text = f"{self.label}  {_clock(self.seconds)}"
+        if position.cells:
+            text += f"  cell {position.cell}/{position.cells}"
+        text += self._inner()
+        if self.terminal:
+            columns = os.get_terminal_size(sys.stdout.fileno()).columns
+            print(f"\r\x1b[K{text[: columns - 1]}", end="", flush=True)
+        else:
+            say(text)
+
+    def _inner(self) -> str:
+        """The library's own progress bar inside the running cell (:mod:`ctrh.progress`)."""
+        if self.progress is None or not self.progress.exists():
+            return ""
+        with self.progress.open("rb") as bars:
+            bars.seek(max(0, self.progress.stat().st_size - 400))
+            tail = bars.read().decode("utf-8", "replace")
+        latest = tail.replace("\x1b[A", "").strip("\n").split("\r")[-1].strip()
+        return f"  {latest}" if latest else ""
+
+    def clear(self) -> None:
+        if self.terminal:
+            print("\r\x1b[K", end="", flush=True)
+        if self.progress is not None:
+            self.progress.unlink(missing_ok=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
+    began = time.monotonic()
+    data = options.data.resolve() if options.data else None
+    if data and not data.is_dir():
+        raise SystemExit(f"run_all.sh: --data {data} is not a folder")
+    os.environ["CTRH_PROFILE"] = options.profile
+    os.environ["TQDM_DISABLE"] = "1"  # other libraries' bars would be stored in the notebooks, line by line
+    os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
+    if options.jobs:
+        os.environ["CTRH_JOBS"] = str(options.jobs)
+    if data:
+        os.environ["CTRH_DATA"] = str(data)
+    cache_dir().joinpath("notebooks").mkdir(parents=True, exist_ok=True)
+    _sweep(cache_dir() / "notebooks")
+    try:
+        notebooks = find_notebooks(ROOT / "notebooks", options.only)
+        say(f"Profile {options.profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
+        inputs = (library_key(), environment_key(), str(data))
+        run_notebooks(notebooks, options.profile, {"profile": options.profile}, inputs, options.force)
+        if options.save_outputs:
+            for path in notebooks:
+                store_outputs(results_dir(options.profile) / "notebooks" / path.name, path)
+    except (NotebookError, ValueError) as error:
+        raise SystemExit(f"\nrun_all.sh: {error}") from error
+    say(f"All done in {_clock(time.monotonic() - began)}.")
+    say(f"Tables and figures: {results_dir(options.profile)}")
+    say(f"Executed notebooks: {results_dir(options.profile) / 'notebooks'}")
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed runs (SIGKILL, a power cut) had no chance to remove."""
+    for leftover in folder.glob("running-*"):
+        if not psutil.pid_exists(int(leftover.name.partition("-")[2])):
+            shutil.rmtree(leftover)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        main()
+    except KeyboardInterrupt as stop:
+        terminated = stop.args == ("SIGTERM",)
+        print("\nInterrupted. Finished work is kept; start it again and it goes on from here.", flush=True)
+        # Without the interpreter's own farewell: papermill's thread may still wait for the kernel that is gone.
+        os._exit(143 if terminated else 130)

@@ -1,0 +1,29 @@
+"""Where results go, and how rows are written there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pandas as pd
+
+from ctrh.store import replacing
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def results_dir(profile: str) -> Path:
+    """The folder of a profile's results: ``$CTRH_FIGURES/<profile>``, else ``figures/<profile>``.
+
+    That is the repository's ``figures`` when the package is used out of a clone, the current folder's otherwise.
+    """
+    base = ROOT if (ROOT / "notebooks").is_dir() else Path.cwd()
+    return Path(os.environ.get("CTRH_FIGURES") or base / "figures") / profile
+
+
+def save_rows(rows: pd.DataFrame, name: str, profile: str) -> Path:
+    """Writes ``rows`` as ``<name>.csv`` among the profile's results; the same rows give the same bytes."""
+    path = results_dir(profile) / f"{name}.csv"
+    with replacing(path) as temporary:
+        rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
+    return path
