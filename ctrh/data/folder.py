@@ -1,0 +1,216 @@
+"""Your own photos: a folder of pictures with a CSV file of tags becomes `Photos`.
+
+    folder/
+      images/       pictures, in subfolders or not: JPEG, PNG, WebP, GIF, TIFF, BMP ...
+      tags.csv      image,tags        cat.jpg,"cat, garden, nikon"
+      labels.csv    image,labels      optional, for evaluation only: cat.jpg,animals
+
+Image names are relative to images/. Words are separated by spaces, commas or semicolons (a cell with commas in
+quotes), so a tag of several words needs another joint: santa_claus.
+
+Photos without a tag. The article removes them. Here they stay in the database, since one wants to find them
+too, but none is a training image. So do pictures that tags.csv does not name. ``untagged="drop"`` is the article's way.
+"""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+
+from ctrh.data.images import SUFFIXES, BadImageError, FileImages, in_threads
+from ctrh.data.photos import Photos, Split
+from ctrh.data.tables import Complaints, FolderError, Row, read_table
+from ctrh.data.vocabulary import build_vocabulary, tag_matrix
+from ctrh.progress import progress
+from ctrh.store import cached_arrays, content_key
+
+# MirFlickr: the tags of at least 20 of its 25,000 photos are common; 2,000 of them are queries.
+MIRFLICKR_COMMON, MIRFLICKR_QUERIES, MIRFLICKR_PHOTOS = 20, 2_000, 25_000
+
+
+def read_folder(
+    path: str | Path,
+    *,
+    queries: int | None = None,
+    train: int | None = None,
+    seed: int = 0,
+    least: int = 2,
+    common: int | None = None,
+    untagged: str = "keep",
+    strict: bool = False,
+) -> Photos:
+    """The photos of a folder (layout: see the module), in the order of their names.
+
+    ``queries``: how many labelled photos, drawn by ``seed``, are kept out of the database as queries; by
+    default 8 % as in MirFlickr, at most 2,000, and none without labels.csv. ``train``: how many of the tagged
+    database photos are training images; by default all. ``least``: the vocabulary is the words that so many
+    photos carry (a word of one photo relates it to no other). ``common``: T_common of Eq. (3) is the words
+    that so many photos carry; by default MirFlickr's 20 of 25,000 in proportion, within ``least`` and 20.
+    ``untagged``: "keep" in the database, or "drop", the photos without a word of the vocabulary.
+
+    Damaged pictures are left out; they, missing files, duplicate rows and the like are named in a
+    `FolderWarning` each, which ``strict`` turns into a `FolderError`. What cannot be mended by leaving out raises
+    `FolderError` always, in particular a name or link that leads out of the folder.
+    """
+    if untagged not in ("keep", "drop"):
+        raise ValueError(f"untagged must be 'keep' or 'drop', got {untagged!r}")
+    root, complaints = Path(path), Complaints(strict)
+    pictures = _list_pictures(root, complaints)
+    tag_rows = _known(root / "tags.csv", "tags", pictures, complaints)
+    bare = sorted(pictures - tag_rows.keys())
+    complaints.about(
+        root / "tags.csv", "pictures without a row, taken as photos without tags", bare, "add them"
+    )
+
+    names = _readable(root, sorted(pictures), complaints)
+    tag_lists = [tag_rows[name].words if name in tag_rows else () for name in names]
+    vocabulary = build_vocabulary(tag_lists, least)
+    if not vocabulary:
+        raise FolderError(
+            f"{root / 'tags.csv'}: no tag is carried by {least} photos: add tags, or lower least"
+        )
+    if untagged == "drop":
+        known = set(vocabulary)
+        names = [n for n, words in zip(names, tag_lists, strict=True) if not known.isdisjoint(words)]
+        tag_lists = [tag_rows[name].words for name in names]
+    tags = tag_matrix(tag_lists, vocabulary)
+    labels, label_names = _read_labels(root / "labels.csv", names, pictures, complaints)
+    if common is None:
+        common = _in_proportion(MIRFLICKR_COMMON, len(names), least)
+    split = _split(root, np.diff(tags.indptr) > 0, labels, queries, train, seed)
+    return Photos(
+        name=root.resolve().name,
+        images=FileImages(root / "images", names),
+        names=tuple(names),
+        tags=tags,
+        vocabulary=vocabulary,
+        common=np.asarray(tags.sum(axis=0)).ravel() >= common,
+        split=split,
+        labels=labels,
+        label_names=label_names,
+    )
+
+
+def _list_pictures(root: Path, complaints: Complaints) -> set[str]:
+    """Names of the picture files below images/, with forward slashes; hidden files are passed over.
+
+    Raises `FolderError` for a link to a file elsewhere; folders behind links are not entered.
+    """
+    folder, inside = root / "images", root.resolve()
+    if not root.is_dir():
+        raise FolderError(f"{root} is not a folder: give one that holds images/ and tags.csv")
+    if not folder.is_dir():
+        raise FolderError(f"{folder} does not exist: put the pictures there")
+    pictures, others = set(), []
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for file in files:
+            name = (Path(parent) / file).relative_to(folder).as_posix()
+            if Path(file).suffix.lower() in SUFFIXES:
+                if not (folder / name).resolve().is_relative_to(inside):
+                    raise FolderError(
+                        f"{folder / name} is a link that leads out of the folder: put the picture itself there"
+                    )
+                pictures.add(name)
+            elif not file.startswith((".", "Thumbs.db", "desktop.ini")):
+                others.append(name)
+    complaints.about(
+        folder, "files of no known picture format", sorted(others), "convert them to JPEG or PNG"
+    )
+    return pictures
+
+
+def _known(path: Path, column: str, pictures: set[str], complaints: Complaints) -> dict[str, Row]:
+    """The table's rows by picture; rows whose picture does not exist are left out with a complaint."""
+    rows = read_table(path, column, complaints)
+    # A Mac writes é as e and an accent into file names, and as one letter into text.
+    written = {unicodedata.normalize("NFC", name): name for name in pictures}
+    found, missing = {}, []
+    for row in rows:
+        name = written.get(unicodedata.normalize("NFC", row.image))
+        if name is None:
+            missing.append(f"line {row.line}: {row.image}")
+        else:
+            found[name] = row
+    remedy = f"names are relative to {path.parent / 'images'}, upper and lower case count"
+    complaints.about(path, "rows without a picture file", missing, remedy)
+    return found
+
+
+def _readable(root: Path, names: list[str], complaints: Complaints) -> list[str]:
+    """The names whose files decode completely. The answer is kept in the cache under the files' content."""
+    folder = root / "images"
+    refused = {name: "no permission to read it" for name in names if not os.access(folder / name, os.R_OK)}
+    images = FileImages(folder, [name for name in names if name not in refused])
+
+    def reason(index: int) -> str:
+        try:
+            images[index]
+        except BadImageError as error:
+            return error.reason
+        return ""
+
+    def check() -> dict[str, np.ndarray]:
+        reasons = progress(in_threads(reason, range(len(images))), "checking pictures", len(images))
+        return {"reasons": np.array(list(reasons), dtype=np.str_)}
+
+    reasons = cached_arrays("readable", content_key(images.key, images.max_pixels), check)["reasons"]
+    refused |= {name: str(why) for name, why in zip(images.names, reasons, strict=True) if why}
+    cases = [f"{name}: {why}" for name, why in sorted(refused.items())]
+    complaints.about(folder, "pictures that cannot be read are left out", cases, "mend or remove them")
+    readable = [name for name in names if name not in refused]
+    if not readable:
+        raise FolderError(f"{folder} holds no readable picture: put JPEG or PNG files there")
+    return readable
+
+
+def _read_labels(
+    path: Path, names: list[str], pictures: set[str], complaints: Complaints
+) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Labels (N, L) bool in alphabetical order, or None without the file; for evaluation only."""
+    if not path.exists():
+        return None, ()
+    rows = _known(path, "labels", pictures, complaints)
+    label_lists = [rows[name].words if name in rows else () for name in names]
+    label_names = tuple(sorted(build_vocabulary(label_lists)))
+    if not label_names:
+        raise FolderError(f"{path} gives no photo a label: fill it in, or remove the file")
+    bare = [name for name, labels in zip(names, label_lists, strict=True) if not labels]
+    complaints.about(path, "photos without a label, never relevant and never a query", bare, "label them")
+    return tag_matrix(label_lists, label_names).toarray(), label_names
+
+
+def _in_proportion(of_mirflickr: int, count: int, least: int) -> int:
+    return min(max(least, round(of_mirflickr * count / MIRFLICKR_PHOTOS)), max(least, of_mirflickr))
+
+
+def _split(
+    root: Path,
+    tagged: np.ndarray,
+    labels: np.ndarray | None,
+    queries: int | None,
+    train: int | None,
+    seed: int,
+) -> Split:
+    """Queries out of the labelled photos, training images out of the tagged rest. ``tagged``: (N,) bool."""
+    count = len(tagged)
+    candidates = np.arange(count) if labels is None else np.flatnonzero(labels.any(axis=1))
+    if queries is None:
+        queries = 0 if labels is None else _in_proportion(MIRFLICKR_QUERIES, count, 1)
+    if not 0 <= queries <= min(len(candidates), count - 1):
+        raise FolderError(
+            f"{root}: cannot take {queries} queries out of {len(candidates)} photos: lower queries"
+        )
+    order = np.random.default_rng(seed).permutation(count)
+    query = order[np.isin(order, candidates)][:queries]
+    database = order[~np.isin(order, query)]
+    trainable = database[tagged[database]]
+    train = len(trainable) if train is None else train
+    if not 0 < train <= len(trainable):
+        raise FolderError(
+            f"{root}: cannot take {train} training images: {len(trainable)} photos have tags and are no queries"
+        )
+    return Split(np.sort(query), np.sort(database), np.sort(trainable[:train]))

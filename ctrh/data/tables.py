@@ -1,0 +1,170 @@
+"""The two-column CSV files of a photo folder (tags.csv, labels.csv): read strictly, complain with file and line."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+SEPARATORS = re.compile(r"[\s,;]+")
+
+
+class FolderError(ValueError):
+    """A photo folder that cannot be used as it is; the message names file, line and remedy."""
+
+
+class FolderWarning(UserWarning):
+    """Something in a photo folder that was left out or looks wrong; the message names file, line and remedy."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the file: its number, the picture's name relative to images/, the words in order."""
+
+    line: int
+    image: str
+    words: tuple[str, ...]
+
+
+@dataclass
+class Complaints:
+    """Collects like problems into one message: a `FolderWarning`, or with ``strict`` a `FolderError`."""
+
+    strict: bool = False
+    shown: int = field(default=5, repr=False)
+
+    def about(self, file: Path, problem: str, cases: Sequence[str], remedy: str) -> None:
+        """Says nothing when there are no ``cases``; else how many, the first few, and what to do."""
+        if not cases:
+            return
+        more = f", and {len(cases) - self.shown} more" if len(cases) > self.shown else ""
+        message = f"{file}: {problem} ({len(cases)}): {', '.join(cases[: self.shown])}{more}; {remedy}"
+        if self.strict:
+            raise FolderError(message)
+        warnings.warn(message, FolderWarning, stacklevel=3)
+
+
+def split_words(text: str) -> tuple[str, ...]:
+    """The words of a cell: separated by space, comma or semicolon; lower case, each once, in order.
+
+    Unicode is composed (NFC), so that an é typed on a Mac is the same tag as one typed elsewhere.
+    """
+    words = SEPARATORS.split(unicodedata.normalize("NFC", text).lower())
+    return tuple(dict.fromkeys(word for word in words if word))
+
+
+def read_table(path: Path, column: str, complaints: Complaints) -> list[Row]:
+    """The rows of ``path``, a CSV file with the columns ``image`` and ``column``, one row per picture.
+
+    Encoding UTF-8, with or without a byte order mark; cells quoted or not; any line ends. Rows that name the
+    same picture are merged, other columns are left out, both with a complaint. Raises `FolderError` for
+    everything that would change the data unseen: another encoding or separator, a missing column, a row of
+    another width, an open quote, a name that leads out of the folder, no row at all.
+    """
+    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
+    try:
+        header = [name.strip().lower() for name in next(reader, [])]
+        _check_header(path, header, ("image", column), complaints)
+        rows = [
+            _row(path, line, cells, header, column)
+            for line, cells in _lines(reader)
+            if any(cell.strip() for cell in cells)
+        ]
+    except csv.Error as error:
+        raise FolderError(
+            f"{path}, line {reader.line_num}: not valid CSV ({error}): look for a quotation mark that is not "
+            'closed; a quotation mark inside a cell is written twice ("")'
+        ) from error
+    if not rows:
+        raise FolderError(f"{path} has no rows: write one line per picture below the header image,{column}")
+    return _merged(path, rows, complaints)
+
+
+def _decode(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FolderError(
+            f"{path} does not exist: write a CSV file with a first line such as image,{path.stem}"
+        ) from None
+    except OSError as error:
+        raise FolderError(f"{path} cannot be read: {error.strerror}") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise FolderError(f'{path} is UTF-16: save it as "CSV UTF-8"')
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise FolderError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8: save the file as UTF-8, "
+            "or convert it: iconv -f latin1 -t utf-8"
+        ) from None
+
+
+def _check_header(path: Path, header: list[str], needed: tuple[str, str], complaints: Complaints) -> None:
+    if not header:
+        raise FolderError(f"{path} is empty: its first line must be {','.join(needed)}")
+    if len(header) == 1 and re.search(r"[;\t|]", header[0]):
+        raise FolderError(
+            f"{path}, line 1: columns must be separated by commas, got {header[0]!r}: save it as CSV (comma)"
+        )
+    absent = [name for name in needed if name not in header]
+    if absent:
+        raise FolderError(
+            f"{path}, line 1: no column {' or '.join(map(repr, absent))} in {','.join(header)!r}: "
+            f"the first line must be {','.join(needed)}"
+        )
+    if len(set(header)) != len(header):
+        raise FolderError(f"{path}, line 1: a column stands twice in {','.join(header)!r}: remove one")
+    extra = [repr(name) for name in header if name not in needed]
+    complaints.about(path, "unknown columns are not used", extra, f"known are {' and '.join(needed)}")
+
+
+def _lines(reader) -> list[tuple[int, list[str]]]:
+    """Cells with the number of the line they start on (a quoted cell may hold line ends)."""
+    lines, start = [], reader.line_num + 1
+    for cells in reader:
+        lines.append((start, cells))
+        start = reader.line_num + 1
+    return lines
+
+
+def _row(path: Path, line: int, cells: list[str], header: list[str], column: str) -> Row:
+    where = f"{path}, line {line}"
+    if len(cells) != len(header):
+        raise FolderError(
+            f"{where}: {len(cells)} cells for {len(header)} columns: separate {column} by spaces, "
+            'or put them in quotes, as in cat.jpg,"cat, garden"'
+        )
+    values = dict(zip(header, cells, strict=True))
+    return Row(line, _inside(where, values["image"].strip()), split_words(values[column]))
+
+
+def _inside(where: str, name: str) -> str:
+    """The name with forward slashes and without "./"; refused when it could lead out of images/."""
+    if not name:
+        raise FolderError(f"{where}: no image name: fill it in or remove the line")
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or PureWindowsPath(name).drive or ".." in path.parts or "\0" in name:
+        raise FolderError(
+            f"{where}: {name!r} leads out of the folder: names are relative to images/, without '..'"
+        )
+    return str(path)
+
+
+def _merged(path: Path, rows: list[Row], complaints: Complaints) -> list[Row]:
+    first: dict[str, Row] = {}
+    twice = []
+    for row in rows:
+        known = first.setdefault(row.image, row)
+        if known is not row:
+            twice.append(f"line {row.line}: {row.image} (first on line {known.line})")
+            words = tuple(dict.fromkeys(known.words + row.words))
+            first[row.image] = Row(known.line, row.image, words)
+    complaints.about(path, "pictures with several rows, their words joined", twice, "keep one row each")
+    return list(first.values())
