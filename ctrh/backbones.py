@@ -1,0 +1,217 @@
+"""Image backbones by name: a network from pictures to (N, F) features, with its own preprocessing and
+weights.
+
+Adding one is one function from ``weights`` to ``(module, width, preprocess)`` under
+``@register("its-name")``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torchvision.models as zoo
+from PIL import Image
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+from torchvision.models import WeightsEnum
+from torchvision.transforms.functional import pil_to_tensor
+
+from ctrh import small_backbones
+from ctrh.data.images import in_threads, square
+from ctrh.data.photos import Images
+from ctrh.encoding import mode
+from ctrh.guide.clip import Guide
+from ctrh.guide.weights import SHIPPED, check_matches, read_weights
+from ctrh.progress import progress
+from ctrh.store import cached_arrays, content_key
+
+Preprocess = Callable[[Image.Image], Tensor]
+Parts = tuple[nn.Module, int, Preprocess]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """``module``: (B, 3, H, W) -> (B, ``width``); ``preprocess``: a picture -> (3, H, W); ``key`` names both
+    and the weights."""
+
+    name: str
+    module: nn.Module
+    width: int
+    preprocess: Preprocess
+    key: str
+
+
+BACKBONES: dict[str, Callable[[Any], Parts]] = {}
+
+
+def register(name: str) -> Callable[[Callable[[Any], Parts]], Callable[[Any], Parts]]:
+    """Decorator: makes a builder known to :func:`load_backbone` as ``name``."""
+
+    def add(builder: Callable[[Any], Parts]) -> Callable[[Any], Parts]:
+        if name in BACKBONES:
+            raise ValueError(f"there is a backbone called {name!r} already")
+        BACKBONES[name] = builder
+        return builder
+
+    return add
+
+
+def load_backbone(name: str, weights: Any = "default") -> Backbone:
+    """The backbone ``name`` in evaluation mode.
+
+    ``weights``: "default" (torchvision: ImageNet's, from its hub or the torch cache; small ones: those
+    shipped), None for random ones, or a local file, ``.safetensors`` or a state dict of torch, of the whole
+    network as torchvision publishes it. For "guide" it is the :class:`ctrh.guide.clip.Guide` whose image
+    encoder is meant. Raises ``ValueError`` for an unknown name and for weights that do not fit,
+    ``FileNotFoundError`` where they are missing.
+    """
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone is called {name!r}: choose one of {', '.join(BACKBONES)}")
+    module, width, preprocess = BACKBONES[name](weights)
+    module.eval()
+    return Backbone(name, module, width, preprocess, _key(name, module, preprocess))
+
+
+@register("alexnet")
+def _alexnet(weights: Any) -> Parts:
+    """Up to fc7 and its ReLU: AlexNet without its last layer."""
+    model, preprocess = _torchvision(zoo.alexnet, zoo.AlexNet_Weights.IMAGENET1K_V1, weights)
+    model.classifier = model.classifier[:-1]
+    return model, 4096, preprocess
+
+
+@register("resnet50")
+def _resnet50(weights: Any) -> Parts:
+    model, preprocess = _torchvision(zoo.resnet50, zoo.ResNet50_Weights.IMAGENET1K_V2, weights)
+    model.fc = nn.Identity()
+    return model, 2048, preprocess
+
+
+@register("vit_b_16")
+def _vit_b_16(weights: Any) -> Parts:
+    model, preprocess = _torchvision(zoo.vit_b_16, zoo.ViT_B_16_Weights.IMAGENET1K_V1, weights)
+    model.heads = nn.Identity()
+    return model, 768, preprocess
+
+
+@register("guide")
+def _guide(guide: Any) -> Parts:
+    """The guide's image encoder, frozen: the paper trains only the layers after it."""
+    if not isinstance(guide, Guide):
+        raise ValueError('the backbone "guide" needs a Guide: load_backbone("guide", load_guide(...))')
+    return GuideEncoder(guide), guide.width, guide.preprocess
+
+
+class GuideEncoder(nn.Module):
+    """The image half of a guide: the class token, not normalised. Its weights are fixed."""
+
+    def __init__(self, guide: Guide) -> None:
+        super().__init__()
+        # A copy, because the guide itself may still be fine-tuned.
+        self.visual = copy.deepcopy(guide.model.visual).requires_grad_(False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, D)."""
+        return self.visual(images)
+
+
+def _register_small(name: str) -> None:
+    @register(name)
+    def build(weights: Any) -> Parts:
+        module = small_backbones.build(name)
+        if weights is not None:
+            path = SHIPPED / f"{name}.safetensors" if weights == "default" else Path(weights)
+            _fill(module, path)
+        return module, module.width, small_preprocess
+
+
+for _name in small_backbones.SMALL:
+    _register_small(_name)
+
+
+def small_preprocess(picture: Image.Image) -> Tensor:
+    """A picture of any size -> (3, 112, 112): the middle square, scaled."""
+    return small_backbones.normalise(pil_to_tensor(square(picture.convert("RGB"), small_backbones.SIZE)))
+
+
+class Pictures(Dataset):
+    """Pictures made ready for ``backbone``, as a torch ``Dataset``: what training end to end reads.
+
+    ``indices``: which of ``images`` (all by default). ``key`` names what is read.
+    """
+
+    def __init__(self, images: Images, backbone: Backbone, indices: np.ndarray | None = None) -> None:
+        self.images = images
+        self.preprocess = backbone.preprocess
+        self.indices = np.arange(len(images)) if indices is None else np.asarray(indices)
+        self.key = content_key(images.key, self.indices, backbone.key)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, row: int) -> Tensor:
+        return self.preprocess(self.images[int(self.indices[row])])
+
+
+def backbone_features(
+    images: Images,
+    backbone: Backbone,
+    indices: np.ndarray | None = None,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """The features of the pictures ``indices`` (all by default) -> (N, F) float32, computed once, then cached."""
+    indices = np.arange(len(images)) if indices is None else np.asarray(indices)
+
+    def compute() -> dict[str, np.ndarray]:
+        features = np.empty((len(indices), backbone.width), dtype=np.float32)
+        pixels = in_threads(lambda index: backbone.preprocess(images[index]), indices.tolist())
+        module = copy.deepcopy(backbone.module).to(device)
+        with torch.inference_mode(), mode(module, training=False):
+            for start in progress(range(0, len(indices), batch_size), f"{backbone.name} features"):
+                rows = slice(start, min(start + batch_size, len(indices)))
+                batch = torch.stack([next(pixels) for _ in indices[rows]])
+                features[rows] = module(batch.to(device)).float().cpu().numpy()
+        return {"features": features}
+
+    key = content_key(images.key, indices, backbone.key)
+    return cached_arrays("backbone-features", key, compute)["features"]
+
+
+def _torchvision(
+    build: Callable[..., nn.Module], default: WeightsEnum, weights: Any
+) -> tuple[nn.Module, Preprocess]:
+    """A whole torchvision model and the preprocessing of its ``default`` ImageNet weights."""
+    model = build(weights=None)
+    if weights == "default":
+        try:
+            model.load_state_dict(default.get_state_dict(progress=False, check_hash=True))
+        except OSError as error:
+            raise FileNotFoundError(
+                f"the ImageNet weights of {build.__name__} are not in {torch.hub.get_dir()}/checkpoints and cannot "
+                f"be downloaded ({error}): fetch {default.url} where there is a network and pass the file as weights"
+            ) from error
+    elif weights is not None:
+        _fill(model, Path(weights))
+    return model, default.transforms()
+
+
+def _fill(module: nn.Module, path: Path) -> None:
+    """Weights from a file, strictly; half precision is cast to the module's own."""
+    state = read_weights(path)
+    check_matches(module.state_dict(), state, str(path))
+    module.load_state_dict(state)
+
+
+def _key(name: str, module: nn.Module, preprocess: Preprocess) -> str:
+    """Weights by value, preprocessing by what it makes of a picture: a function has no content to name it by."""
+    weights = {entry: value.detach().cpu().numpy() for entry, value in module.state_dict().items()}
+    rows, columns = np.mgrid[0:61, 0:97]
+    probe = np.stack([rows * 4, columns * 2, rows * columns % 251], axis=-1).astype(np.uint8)
+    return content_key(name, weights, preprocess(Image.fromarray(probe)).numpy())
