@@ -1,0 +1,189 @@
+"""Retrieval scores of many queries in one pass: mAP@all, mAP@k, precision at N, precision-recall.
+
+What is counted, and what is done in the empty cases:
+
+- *Relevant*: shares at least one label. An image without labels is relevant to nothing.
+- *AP@k* sums the precisions at the relevant items inside the top k and divides by their number
+  (``denominator="hits"``, the convention of this field), or by min(k, relevant items in the database)
+  (``"possible"``). It is 0 when there are none, and *every* query counts in the mean. k beyond the database
+  means the whole ranking.
+- *P@N* divides by N, also when the database has fewer than N items.
+- *Recall* of a query without relevant items is 0; *precision* within a radius that holds no item is 0.
+- *Ties* (items at the same distance): ``"expected"`` gives the exact mean over all their orders, ``"stable"``
+  takes them in the order of the database. The derivations are in :mod:`ctrh.retrieval.ranking`.
+
+Numbers do not depend on the number of threads, and memory grows with the queries, the database and the wanted
+ranks, never with queries x database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numba
+import numpy as np
+from scipy.special import digamma
+
+from ctrh.retrieval.codes import as_words, check_codes, pack
+from ctrh.retrieval.ranking import count_groups, score_expected, score_stable
+
+Ties = Literal["expected", "stable"]
+Denominator = Literal["hits", "possible"]
+
+# Points of the precision-recall curve by ranking: evenly spaced ranks, the first and the last place included.
+CURVE_POINTS = 201
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of Q queries with K-bit codes; arrays only, so ``vars(scores)`` can be stored as it is.
+
+    ``ap_all`` (Q,) and ``ap_at`` (len(ks), Q): average precision of each query, over the whole ranking and
+    the top ``ks``; ``relevant`` (Q,): relevant items in the database (0: the query scores 0 everywhere).
+    Means over the queries: ``precision_at`` (len(ns),) at ranks ``ns``; ``curve_precision`` and
+    ``curve_recall`` at ``curve_ranks``, the precision-recall curve by Hamming ranking; ``radius_precision``
+    and ``radius_recall`` (K+1,), of the items within Hamming distance 0..K.
+    """
+
+    ap_all: np.ndarray
+    ks: np.ndarray
+    ap_at: np.ndarray
+    relevant: np.ndarray
+    ns: np.ndarray
+    precision_at: np.ndarray
+    curve_ranks: np.ndarray
+    curve_precision: np.ndarray
+    curve_recall: np.ndarray
+    radius_precision: np.ndarray
+    radius_recall: np.ndarray
+
+    @property
+    def map_all(self) -> float:
+        """mAP@all: the mean over all queries."""
+        return float(self.ap_all.mean())
+
+    @property
+    def map_at(self) -> dict[int, float]:
+        """mAP@k for each k asked for."""
+        return {int(k): float(ap.mean()) for k, ap in zip(self.ks, self.ap_at, strict=True)}
+
+
+def evaluate(
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    *,
+    ks: Iterable[int] = (5000,),
+    ns: Iterable[int] = range(1, 1001),
+    ties: Ties = "expected",
+    denominator: Denominator = "hits",
+    threads: int | None = None,
+) -> Scores:
+    """Ranks the database by Hamming distance for each query and scores the rankings.
+
+    ``query_codes`` (Q, K), ``database_codes`` (M, K), ``query_labels`` (Q, L), ``database_labels`` (M, L):
+    all bool. ``ks``, ``ns``: ranks of mAP@k and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``)
+    unless given.
+
+    Raises ``ValueError`` for other types, for shapes that do not fit, no queries, an empty database or ranks
+    below 1.
+    """
+    _check(query_codes, database_codes, query_labels, database_labels)
+    if ties not in ("expected", "stable"):
+        raise ValueError(f"ties must be 'expected' or 'stable', got {ties!r}")
+    if denominator not in ("hits", "possible"):
+        raise ValueError(f"denominator must be 'hits' or 'possible', got {denominator!r}")
+    queries, items, bits = len(query_codes), len(database_codes), query_codes.shape[1]
+    ks, ns = _ranks("ks", ks), _ranks("ns", ns)
+    curve_ranks = np.unique(np.linspace(1, items, CURVE_POINTS).round().astype(np.int64))
+    scored_ranks = np.minimum(np.append(ks, items), items)
+    cuts = np.unique(np.concatenate([scored_ranks, np.minimum(ns, items), curve_ranks]))
+    scored = np.isin(cuts, scored_ranks)
+
+    codes, masks = as_words(pack(query_codes)), as_words(pack(query_labels))
+    # Words first, so that neighbouring items lie side by side and one instruction takes several.
+    database = tuple(
+        np.ascontiguousarray(as_words(pack(bits)).T) for bits in (database_codes, database_labels)
+    )
+    over_hits = denominator == "hits"
+    # Harmonic numbers up to a constant that differences cancel; a running sum would collect rounding.
+    harmonic = digamma(np.arange(1, items + 2, dtype=np.float64))
+    cut_of_rank = np.searchsorted(cuts, np.arange(1, items + 1)).astype(np.int32)
+
+    def score(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        counts = np.empty((bits + 1, 2), dtype=np.int64)
+        hits, precisions = np.empty(len(cuts)), np.empty(len(cuts))
+        count_groups(codes[q], masks[q], *database, counts)
+        if ties == "expected":
+            score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
+        else:
+            score_stable(
+                counts, cuts, cut_of_rank, over_hits, codes[q], masks[q], *database, hits, precisions
+            )
+        return counts, hits, precisions
+
+    ap = np.empty((len(scored_ranks), queries))
+    relevant = np.empty(queries, dtype=np.int64)
+    hits_sum, recall_sum = np.zeros(len(cuts)), np.zeros(len(cuts))
+    radius_precision, radius_recall = np.zeros(bits + 1), np.zeros(bits + 1)
+    with ThreadPoolExecutor(threads or numba.config.NUMBA_NUM_THREADS) as pool:
+        # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
+        for q, (counts, hits, precisions) in enumerate(pool.map(score, range(queries))):
+            ap[:, q] = precisions[np.searchsorted(cuts, scored_ranks)]
+            relevant[q] = counts[:, 1].sum()
+            hits_sum += hits
+            recall_sum += hits / max(relevant[q], 1)
+            within = counts.cumsum(axis=0)
+            radius_precision += within[:, 1] / np.maximum(within.sum(axis=1), 1)
+            radius_recall += within[:, 1] / max(relevant[q], 1)
+    at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
+    return Scores(
+        ap_all=ap[-1],
+        ks=ks,
+        ap_at=ap[:-1],
+        relevant=relevant,
+        ns=ns,
+        precision_at=hits_sum[at_ns] / ns / queries,
+        curve_ranks=curve_ranks,
+        curve_precision=hits_sum[at_curve] / curve_ranks / queries,
+        curve_recall=recall_sum[at_curve] / queries,
+        radius_precision=radius_precision / queries,
+        radius_recall=radius_recall / queries,
+    )
+
+
+def _check(query_codes, database_codes, query_labels, database_labels) -> None:
+    check_codes(query_codes, "query codes")
+    check_codes(database_codes, "database codes")
+    if query_codes.shape[1] != database_codes.shape[1]:
+        raise ValueError(
+            f"query codes have {query_codes.shape[1]} bits, database codes {database_codes.shape[1]}"
+        )
+    shapes = query_labels.shape, database_labels.shape
+    if query_labels.ndim != 2 or shapes[0][1:] != shapes[1][1:] or query_labels.shape[1] == 0:
+        raise ValueError(f"labels must be (Q, L) and (M, L) with L > 0, got {shapes[0]} and {shapes[1]}")
+    for name, codes, labels in (
+        ("query", query_codes, query_labels),
+        ("database", database_codes, database_labels),
+    ):
+        if labels.dtype != np.bool_:
+            raise ValueError(f"{name} labels must be bool, got {labels.dtype}")
+        if len(codes) != len(labels):
+            raise ValueError(
+                f"{len(codes)} {name} codes but {len(labels)} rows of labels: images twice or missing?"
+            )
+        if len(codes) == 0:
+            raise ValueError(f"no {name} codes: there is nothing to rank")
+
+
+def _ranks(name: str, ranks: Iterable[int]) -> np.ndarray:
+    ranks = np.fromiter(ranks, dtype=np.int64)
+    if (ranks < 1).any():
+        raise ValueError(
+            f"{name} must be ranks from 1 on, got {ranks.min()} (the whole ranking is in ap_all, map_all)"
+        )
+    return ranks

@@ -1,0 +1,229 @@
+r"""The compiled inner loops of the metrics: one query against the whole database, without sorting.
+
+K-bit codes have only K+1 distances, so a ranking is a row of tie groups d = 0..K with n_d items, r_d of them
+relevant, and everything in this file follows from these counts. Write N and R for the items and the relevant
+items in the groups nearer than d.
+
+**Random order inside a group.** The j-th place of the group holds a relevant item with probability r/n, and
+then (r-1)/(n-1) of the other j-1 places before it do on average. So the precisions at the relevant items in
+its first m places add up to
+
+    E_m(n, r) = sum_{j=1..m} (r/n) (R + 1 + (j-1) (r-1)/(n-1)) / (N + j)
+              = (r/n) [ (R + 1) D + (r-1)/(n-1) (m - (N + 1) D) ],     D = H(N + m) - H(N),
+
+with harmonic numbers H, since (j-1)/(N+j) = 1 - (N+1)/(N+j); the second term is absent for n = 1. Orders in
+different groups are independent and R does not depend on them, so the sum up to a rank k in group d is S +
+E_m(n, r): S = the sum of E_n(n, r) over the nearer groups, m = k - N.
+
+**AP@k over the hits inside the top k.** The denominator R + h is random when k cuts a group: h, the hits
+among the m places inside, is hypergeometric, P(h) = C(r, h) C(n-r, m-h) / C(n, m). Given h, every arrangement
+of h hits in the m places is equally likely: the case of a whole group of m items with h relevant ones. S is
+independent of h. Therefore
+
+    E[AP@k] = sum_h P(h) (S + E_m(m, h)) / (R + h),     the term being 0 for R + h = 0,
+
+and one term is left (h = r) when k ends a group, as it does for the whole database. With min(k, relevant
+items) as denominator it is a constant, and E[AP@k] = (S + E_m(n, r)) / min(k, relevant items).
+
+**Stable order.** Items of a group keep the database's order: a second sweep over the database places each
+item at rank N + (items of its group seen so far).
+
+All compiled functions stay in this file: numba notices changes of a cached function's own file only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numba
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core.typing import Signature
+from numba.extending import intrinsic
+
+# Pairs measured at once: long enough for vector instructions, short enough to stay in the fastest cache.
+TILE = 2048
+
+
+def compiled(function: Callable) -> Callable:
+    """``numba.njit`` without the GIL, kept on disk, compiled at the first call.
+
+    Where numba finds no folder to write to (read-only installation, no home), each process compiles anew.
+    """
+    try:
+        return numba.njit(nogil=True, cache=True)(function)
+    except RuntimeError:
+        return numba.njit(nogil=True)(function)
+
+
+@intrinsic
+def popcount(typing, word) -> tuple[Signature, Callable]:
+    """The ones in a uint64, as int64: the processor's own instruction, for which numba has no name."""
+
+    def generate(context, builder: ir.IRBuilder, signature: Signature, arguments: list) -> ir.Value:
+        return builder.ctpop(arguments[0])
+
+    return types.int64(types.uint64), generate
+
+
+@compiled
+def measure(code, mask, database_codes, database_masks, start, stop, cells, shared):
+    """``cells[i] = 2 * distance + relevant`` for items ``start + i`` < ``stop`` and one query.
+
+    ``code`` (W,), ``mask`` (V,) uint64; the database (W, M) and (V, M), words first; ``shared`` is scratch.
+    """
+    count = stop - start
+    cells[:count] = 0
+    shared[:count] = 0
+    for word in range(len(code)):
+        for i in range(count):
+            cells[i] += 2 * popcount(code[word] ^ database_codes[word, start + i])
+    for word in range(len(mask)):
+        for i in range(count):
+            shared[i] |= mask[word] & database_masks[word, start + i]
+    for i in range(count):
+        cells[i] += shared[i] != 0
+
+
+@compiled
+def count_groups(code, mask, database_codes, database_masks, counts):
+    """Fills ``counts`` (K+1, 2) int64 for one query: irrelevant and relevant items at each distance."""
+    items = database_codes.shape[1]
+    cells = np.empty(TILE, dtype=np.int64)
+    shared = np.empty(TILE, dtype=np.uint64)
+    flat = counts.reshape(-1)
+    flat[:] = 0
+    for start in range(0, items, TILE):
+        stop = min(start + TILE, items)
+        measure(code, mask, database_codes, database_masks, start, stop, cells, shared)
+        for i in range(stop - start):
+            flat[cells[i]] += 1
+
+
+@compiled
+def precision_sum(harmonic, before, relevant_before, items, relevant, places):
+    """E_m(n, r) of the module's text, with N, R, n, r, m in the order of the arguments."""
+    if relevant == 0:
+        return 0.0
+    reciprocals = harmonic[before + places] - harmonic[before]
+    first = (relevant_before + 1) * reciprocals
+    if items == 1:
+        return first
+    others = (relevant - 1) / (items - 1) * (places - (before + 1) * reciprocals)
+    return relevant / items * (first + others)
+
+
+@compiled
+def average_precision_given(harmonic, nearer_sum, before, relevant_before, places, hits):
+    """E[AP@k | h] over the hits inside, of which h = ``hits`` are in the m = ``places`` of the cut group."""
+    if relevant_before + hits == 0:
+        return 0.0
+    inside = precision_sum(harmonic, before, relevant_before, places, hits, places)
+    return (nearer_sum + inside) / (relevant_before + hits)
+
+
+@compiled
+def cut_average_precision(harmonic, nearer_sum, before, relevant_before, items, relevant, places):
+    """E[AP@k] over the hits inside: the hypergeometric sum of the module's text.
+
+    Starts at the mode with weight 1 and walks to both sides by the ratios P(h+1)/P(h), which fall all the
+    way: what is left out below 1e-20 of the mode is below rounding, and nothing under- or overflows.
+    """
+    least = max(0, places - (items - relevant))
+    most = min(places, relevant)
+    mode = min(max((places + 1) * (relevant + 1) // (items + 2), least), most)
+    total = 1.0
+    expected = average_precision_given(harmonic, nearer_sum, before, relevant_before, places, mode)
+    spare = items - relevant - places
+    weight = 1.0
+    for h in range(mode, most):
+        weight *= (relevant - h) * (places - h) / ((h + 1) * (spare + h + 1))
+        if weight < 1e-20:
+            break
+        total += weight
+        expected += weight * average_precision_given(
+            harmonic, nearer_sum, before, relevant_before, places, h + 1
+        )
+    weight = 1.0
+    for h in range(mode, least, -1):
+        weight *= h * (spare + h) / ((relevant - h + 1) * (places - h + 1))
+        if weight < 1e-20:
+            break
+        total += weight
+        expected += weight * average_precision_given(
+            harmonic, nearer_sum, before, relevant_before, places, h - 1
+        )
+    return expected / total
+
+
+@compiled
+def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
+    """Expected values for one query, random order inside ties.
+
+    ``cuts`` (J,) int64: ranks, ascending, at most M; ``scored`` (J,) bool: where average precision is wanted.
+    Fills ``hits`` (J,): expected relevant items in the top cuts[j], and ``precisions`` (J,): expected
+    AP@cuts[j].
+    """
+    all_relevant = counts[:, 1].sum()
+    before = 0
+    relevant_before = 0
+    nearer_sum = 0.0
+    j = 0
+    for d in range(len(counts)):
+        relevant = counts[d, 1]
+        items = counts[d, 0] + relevant
+        while j < len(cuts) and cuts[j] <= before + items:
+            places = cuts[j] - before
+            hits[j] = relevant_before + places * relevant / items
+            if not scored[j] or all_relevant == 0:
+                precisions[j] = 0.0
+            elif over_hits:
+                precisions[j] = cut_average_precision(
+                    harmonic, nearer_sum, before, relevant_before, items, relevant, places
+                )
+            else:
+                inside = precision_sum(harmonic, before, relevant_before, items, relevant, places)
+                precisions[j] = (nearer_sum + inside) / min(cuts[j], all_relevant)
+            j += 1
+        nearer_sum += precision_sum(harmonic, before, relevant_before, items, relevant, items)
+        before += items
+        relevant_before += relevant
+
+
+@compiled
+def score_stable(
+    counts, cuts, cut_of_rank, over_hits, code, mask, database_codes, database_masks, hits, precisions
+):
+    """The same as :func:`score_expected`, at all cuts, for ties in the database's order.
+
+    ``cut_of_rank`` (M,): for rank p, at p - 1, the first j with p <= cuts[j].
+    """
+    items = database_codes.shape[1]
+    cells = np.empty(TILE, dtype=np.int64)
+    shared = np.empty(TILE, dtype=np.uint64)
+    placed = np.zeros(len(counts), dtype=np.int64)
+    found = np.zeros(len(counts), dtype=np.int64)
+    for d in range(1, len(counts)):
+        placed[d] = placed[d - 1] + counts[d - 1].sum()
+        found[d] = found[d - 1] + counts[d - 1, 1]
+    hits[:] = 0
+    precisions[:] = 0
+    for start in range(0, items, TILE):
+        stop = min(start + TILE, items)
+        measure(code, mask, database_codes, database_masks, start, stop, cells, shared)
+        for i in range(stop - start):
+            d = cells[i] >> 1
+            placed[d] += 1
+            if cells[i] & 1:
+                found[d] += 1
+                j = cut_of_rank[placed[d] - 1]
+                hits[j] += 1
+                precisions[j] += found[d] / placed[d]
+    all_relevant = counts[:, 1].sum()
+    for j in range(1, len(cuts)):
+        hits[j] += hits[j - 1]
+        precisions[j] += precisions[j - 1]
+    for j in range(len(cuts)):
+        denominator = hits[j] if over_hits else min(cuts[j], all_relevant)
+        precisions[j] = precisions[j] / denominator if denominator > 0 else 0.0

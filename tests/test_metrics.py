@@ -1,0 +1,304 @@
+"""Scores against plain loops, all orders of the ties written out, scikit-learn, and rankings made by hand."""
+
+import subprocess
+import sys
+import tracemalloc
+from fractions import Fraction
+from itertools import permutations
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import hypergeom
+from sklearn.metrics import average_precision_score
+
+from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.ranking import compiled
+
+
+def naive_ap(relevant, k, denominator):
+    """Average precision of one ranking, a list of bools, nearest first: METHOD's definition word for word."""
+    hits, total = 0, Fraction(0)
+    for rank, is_relevant in enumerate(relevant[:k], start=1):
+        if is_relevant:
+            hits += 1
+            total += Fraction(hits, rank)
+    below = hits if denominator == "hits" else min(k, sum(relevant))
+    return total / below if below else Fraction(0)
+
+
+def ranked(distances, relevant, order):
+    """The relevance of the items, which come in ``order``, after a stable sort by distance."""
+    return [bool(relevant[i]) for i in sorted(order, key=lambda i: distances[i])]
+
+
+def one_query(distances, relevant, bits=None, **options):
+    """Scores of a query of zeros against codes with as many ones as the distance asked for."""
+    distances = np.asarray(distances)
+    bits = bits or max(int(distances.max()), 1)
+    database = np.arange(bits) < distances[:, None]
+    labels = np.asarray(relevant, dtype=bool)[:, None]
+    return evaluate(np.zeros((1, bits), bool), database, np.ones((1, 1), bool), labels, **options)
+
+
+def random_problem(seed, queries, items, bits, labels, share=0.3):
+    random = np.random.default_rng(seed)
+    return (
+        random.random((queries, bits)) < 0.5,
+        random.random((items, bits)) < 0.5,
+        random.random((queries, labels)) < share,
+        random.random((items, labels)) < share,
+    )
+
+
+def assert_same(a, b):
+    for name, value in vars(a).items():
+        np.testing.assert_array_equal(value, vars(b)[name], err_msg=name)
+
+
+items = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6)
+denominators = st.sampled_from(["hits", "possible"])
+
+
+@settings(deadline=None, max_examples=80)
+@given(items, denominators)
+def test_expected_is_the_mean_over_all_orders_of_the_ties(ranking, denominator):
+    distances, relevant = zip(*ranking, strict=True)
+    every = range(1, len(ranking) + 1)
+    scores = one_query(distances, relevant, ks=every, ns=every, denominator=denominator)
+    orders = [ranked(distances, relevant, order) for order in permutations(range(len(ranking)))]
+    for k in every:
+        ap = sum(naive_ap(order, k, denominator) for order in orders) / len(orders)
+        assert scores.map_at[k] == pytest.approx(float(ap), abs=1e-12)
+        hits = Fraction(sum(sum(order[:k]) for order in orders), len(orders))
+        assert scores.precision_at[k - 1] == pytest.approx(float(hits / k))
+        assert scores.curve_recall[k - 1] == pytest.approx(float(hits / max(sum(relevant), 1)))
+    assert scores.map_all == scores.map_at[len(ranking)]
+
+
+@settings(deadline=None, max_examples=120)
+@given(items, denominators)
+def test_stable_is_a_stable_sort(ranking, denominator):
+    distances, relevant = zip(*ranking, strict=True)
+    every = range(1, len(ranking) + 1)
+    scores = one_query(distances, relevant, ks=every, ns=every, denominator=denominator, ties="stable")
+    order = ranked(distances, relevant, range(len(ranking)))
+    for k in every:
+        assert scores.map_at[k] == pytest.approx(float(naive_ap(order, k, denominator)))
+        assert scores.precision_at[k - 1] == pytest.approx(sum(order[:k]) / k)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.integers(1, 140), st.integers(1, 140), denominators)
+def test_every_score_of_real_codes_in_stable_order(seed, size, bits, labels, denominator):
+    queries, database, query_labels, labels = random_problem(seed, 4, size, bits, labels, share=0.1)
+    ks, ns = (1, 7, 50), (1, 2, 10)
+    scores = evaluate(
+        queries, database, query_labels, labels, ks=ks, ns=ns, ties="stable", denominator=denominator
+    )
+    distances = (queries[:, None] != database).sum(axis=2)
+    relevant = (query_labels[:, None] & labels).any(axis=2)
+    rankings = [ranked(d, r, range(size)) for d, r in zip(distances, relevant, strict=True)]
+    for q, ranking in enumerate(rankings):
+        assert scores.relevant[q] == sum(ranking)
+        assert scores.ap_all[q] == pytest.approx(float(naive_ap(ranking, size, "hits")))
+        for row, k in zip(scores.ap_at, ks, strict=True):
+            assert row[q] == pytest.approx(float(naive_ap(ranking, k, denominator)))
+    for n, precision in zip(ns, scores.precision_at, strict=True):
+        assert precision == pytest.approx(np.mean([sum(ranking[:n]) / n for ranking in rankings]))
+    assert scores.curve_ranks.tolist() == list(range(1, size + 1))
+    for rank, precision, recall in zip(
+        scores.curve_ranks, scores.curve_precision, scores.curve_recall, strict=True
+    ):
+        assert precision == pytest.approx(np.mean([sum(ranking[:rank]) / rank for ranking in rankings]))
+        assert recall == pytest.approx(
+            np.mean([sum(ranking[:rank]) / max(sum(ranking), 1) for ranking in rankings])
+        )
+    for radius in range(bits + 1):
+        found = [
+            (r[d <= radius].sum(), (d <= radius).sum()) for d, r in zip(distances, relevant, strict=True)
+        ]
+        precision = np.mean([hits / within if within else 0 for hits, within in found])
+        recall = np.mean([hits / max(r.sum(), 1) for (hits, _), r in zip(found, relevant, strict=True)])
+        assert scores.radius_precision[radius] == pytest.approx(precision)
+        assert scores.radius_recall[radius] == pytest.approx(recall)
+
+
+def test_agrees_with_scikit_learn_where_there_are_no_ties():
+    random = np.random.default_rng(0)
+    distances, relevant = random.permutation(200), random.random(200) < 0.3
+    for ties in ("expected", "stable"):
+        scores = one_query(distances, relevant, ties=ties)
+        assert scores.map_all == pytest.approx(average_precision_score(relevant, -distances))
+
+
+def test_all_codes_equal_give_the_value_of_a_random_ranking():
+    size, relevant_items = 100_000, 300
+    relevant = np.arange(size) < relevant_items  # the best case for a stable sort
+    expected = one_query(np.zeros(size, int), relevant, ks=(5000,))
+    harmonic = np.sum(1 / np.arange(1, size + 1))
+    by_hand = harmonic / size + (relevant_items - 1) / (size - 1) * (1 - harmonic / size)
+    assert expected.map_all == pytest.approx(by_hand, rel=1e-9)
+    np.testing.assert_allclose(expected.precision_at, relevant_items / size)
+    assert one_query(np.zeros(size, int), relevant, ties="stable").map_all == 1
+    assert one_query(np.zeros(size, int), relevant[::-1], ties="stable").map_all < 0.01
+
+
+def test_large_cut_groups_keep_their_precision():
+    # The hypergeometric sum written with scipy's distribution, and precisions added place by place.
+    before, size, relevant_items, places, relevant_before, k = 400, 50_000, 9_000, 4_600, 150, 5_000
+    relevant = np.zeros(before + size, dtype=bool)
+    relevant[:relevant_before] = relevant[before : before + relevant_items] = True
+    scores = one_query(np.repeat([0, 1], [before, size]), relevant, ks=(k,))
+
+    def precisions(start, found, count, hits):
+        """Mean sum of precisions at hits, ``hits`` of them spread over ``count`` places after ``start``."""
+        j = np.arange(1, count + 1)
+        return np.sum(hits / count * (found + 1 + (j - 1) * (hits - 1) / (count - 1)) / (start + j))
+
+    nearer = precisions(0, 0, before, relevant_before)
+    hits = np.arange(600, 1100)  # 14 standard deviations around the mean of 828
+    values = [(nearer + precisions(before, relevant_before, places, h)) / (relevant_before + h) for h in hits]
+    by_hand = np.sum(hypergeom(size, relevant_items, places).pmf(hits) * values)
+    assert scores.map_at[k] == pytest.approx(by_hand, rel=1e-9)
+
+
+# The traps of public code that METHOD.md lists.
+
+
+def test_the_last_item_counts():
+    # topk = -1 as a slice would lose the only hit.
+    scores = one_query([0, 1, 2, 3], [0, 0, 0, 1], ks=(3, 4, 5000))
+    assert scores.map_at == {3: 0, 4: 0.25, 5000: 0.25}
+    assert scores.map_all == 0.25
+    with pytest.raises(ValueError, match="ranks from 1 on, got -1"):
+        one_query([0, 1], [1, 1], ks=(-1,))
+
+
+def test_the_top_k_are_items_not_relevant_items():
+    # Of the first three relevant items only one is in the top 3: AP@3 = 1/1, not (1 + 2/4 + 3/5) / 3.
+    scores = one_query([0, 1, 2, 3, 4], [1, 0, 0, 1, 1], ks=(3,))
+    assert scores.map_at[3] == 1
+    assert one_query([0, 1, 2, 3, 4], [1, 0, 0, 1, 1], ks=(3,), denominator="possible").map_at[3] == 1 / 3
+
+
+@pytest.mark.parametrize("ties", ["expected", "stable"])
+@pytest.mark.parametrize("denominator", ["hits", "possible"])
+def test_queries_without_hits_count_as_zero(ties, denominator):
+    codes = np.array([[0, 0], [0, 1], [1, 1]], dtype=bool)
+    labels = np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)
+    query_labels = np.array([[1, 0], [0, 1], [0, 0]], dtype=bool)  # two hits, no hit, no label at all
+    scores = evaluate(codes, codes, query_labels, labels, ks=(1,), ties=ties, denominator=denominator)
+    assert scores.relevant.tolist() == [2, 0, 0]
+    assert scores.ap_all.tolist() == [1, 0, 0]
+    assert scores.map_all == scores.map_at[1] == pytest.approx(1 / 3)
+    assert scores.curve_recall[-1] == scores.radius_recall[-1] == pytest.approx(1 / 3)
+    assert all(np.isfinite(value).all() for value in vars(scores).values())
+
+
+def test_precision_at_n_divides_by_n_in_a_small_database():
+    assert one_query([0, 1], [1, 1], ns=(1, 2, 4)).precision_at.tolist() == [1, 1, 0.5]
+
+
+def test_the_order_of_the_database_matters_to_stable_only():
+    problem = random_problem(0, 20, 400, 6, 5)
+    order = np.random.default_rng(1).permutation(400)
+    shuffled = (problem[0], problem[1][order], problem[2], problem[3][order])
+    assert_same(evaluate(*problem, ks=(50,)), evaluate(*shuffled, ks=(50,)))
+    stable = [evaluate(*p, ks=(50,), ties="stable").ap_at for p in (problem, shuffled)]
+    assert np.abs(stable[0] - stable[1]).max() > 0.01
+
+
+def test_expected_is_where_stable_orders_settle():
+    problem = random_problem(2, 3, 300, 4, 3)
+    expected, random = evaluate(*problem, ks=(20,)), np.random.default_rng(0)
+    orders = [random.permutation(300) for _ in range(400)]
+    stable = [
+        evaluate(problem[0], problem[1][o], problem[2], problem[3][o], ks=(20,), ties="stable", threads=1)
+        for o in orders
+    ]
+    for name in ("ap_all", "ap_at", "precision_at"):
+        samples = np.array([vars(scores)[name] for scores in stable])
+        error = np.abs(samples.mean(axis=0) - vars(expected)[name])
+        assert (error <= 5 * samples.std(axis=0) / np.sqrt(len(orders)) + 1e-12).all()
+
+
+@pytest.mark.parametrize("ties", ["expected", "stable"])
+def test_threads_and_blocks_of_queries_change_nothing(ties):
+    problem = random_problem(3, 150, 5000, 24, 70, share=0.02)
+    together = evaluate(*problem, ks=(10, 3000), ties=ties, threads=1)
+    for threads in (2, 5):
+        assert_same(together, evaluate(*problem, ks=(10, 3000), ties=ties, threads=threads))
+    queries, database, query_labels, labels = problem
+    for part in (slice(0, 1), slice(1, 90), slice(90, 150)):
+        alone = evaluate(queries[part], database, query_labels[part], labels, ks=(10, 3000), ties=ties)
+        np.testing.assert_array_equal(alone.ap_all, together.ap_all[part])
+        np.testing.assert_array_equal(alone.ap_at, together.ap_at[:, part])
+
+
+def test_a_database_of_many_tiles_in_stable_order():
+    queries, database, query_labels, labels = random_problem(4, 2, 5000, 16, 3)
+    scores = evaluate(queries, database, query_labels, labels, ks=(2500,), ties="stable")
+    for q in range(2):
+        distances = (queries[q] != database).sum(axis=1)
+        ranking = (query_labels[q] & labels).any(axis=1)[np.argsort(distances, kind="stable")][:2500]
+        precision = np.cumsum(ranking) / np.arange(1, 2501)
+        assert scores.ap_at[0, q] == pytest.approx(precision[ranking].mean())
+
+
+def test_memory_stays_far_below_queries_times_database():
+    problem = random_problem(5, 1000, 20_000, 16, 10)
+    evaluate(*problem)  # compiled once, outside the measurement
+    tracemalloc.start()
+    evaluate(*problem)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * 20_000  # one byte a pair would be too much, float64 takes eight
+
+
+def test_one_query_and_one_item():
+    scores = one_query([1], [1])
+    assert scores.map_all == scores.precision_at[0] == 1
+    assert scores.radius_recall.tolist() == [0, 1]
+
+
+def test_input_that_would_be_scored_wrongly_is_refused():
+    queries, database, query_labels, labels = random_problem(6, 3, 5, 8, 2)
+    with pytest.raises(ValueError, match="database codes must be .* bool"):
+        evaluate(queries, np.where(database, 1, -1), query_labels, labels)
+    with pytest.raises(ValueError, match="8 bits, database codes 7"):
+        evaluate(queries, database[:, :7], query_labels, labels)
+    with pytest.raises(ValueError, match=r"got \(3, 2\) and \(5, 1\)"):
+        evaluate(queries, database, query_labels, labels[:, :1])
+    with pytest.raises(ValueError, match="L > 0"):
+        evaluate(queries, database, query_labels[:, :0], labels[:, :0])
+    with pytest.raises(ValueError, match="query labels must be bool"):
+        evaluate(queries, database, query_labels.astype(int), labels)
+    # What a padded distributed sampler hands back.
+    with pytest.raises(ValueError, match="6 database codes but 5 rows of labels"):
+        evaluate(queries, database[[0, 1, 2, 3, 4, 0]], query_labels, labels)
+    with pytest.raises(ValueError, match="no query codes"):
+        evaluate(queries[:0], database, query_labels[:0], labels)
+    with pytest.raises(ValueError, match="ties"):
+        evaluate(queries, database, query_labels, labels, ties="best")
+    with pytest.raises(ValueError, match="denominator"):
+        evaluate(queries, database, query_labels, labels, denominator="k")
+
+
+def test_importing_compiles_nothing_and_starts_no_thread():
+    check = (
+        "import threading, ctrh.retrieval.metrics as m;"
+        "assert threading.active_count() == 1 and not m.count_groups.signatures"
+    )
+    subprocess.run([sys.executable, "-c", check], check=True)
+
+
+def test_compiles_where_nothing_can_be_kept():
+    # numba keeps compiled code beside the source or at home; a function without a file has neither.
+    names = {}
+    exec(compile("def double(x): return 2 * x", "<nowhere>", "exec"), names)
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(cache=True)(names["double"])
+    assert compiled(names["double"])(4) == 8
