@@ -1,0 +1,137 @@
+"""Weight files of guides: found or downloaded, read without running their code, compared before they are
+used."""
+
+from __future__ import annotations
+
+import pickle
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import huggingface_hub
+import open_clip
+import torch
+from huggingface_hub import constants
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+SHIPPED = Path(__file__).resolve().parent.parent / "weights"
+SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def find_weights(name: str, tag: str, weights_dir: str | Path | None = None) -> Path:
+    """The file of open_clip's weights ``tag`` for the model ``name``.
+
+    Looked for in ``weights_dir`` as ``<name>-<tag>.safetensors`` (or .pt, .pth, .bin), then among the hub's
+    cached files, then downloaded. Raises ``ValueError`` for a tag that open_clip does not know or that was
+    trained with another activation than ``name`` has, ``FileNotFoundError`` with the remedy when the file is
+    nowhere and there is no network.
+    """
+    known = open_clip.get_pretrained_cfg(name, tag)
+    if not known:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise ValueError(
+            f"no weights {tag!r} for {name}: pass the path of an existing file or one of: {tags}"
+        )
+    _check_activation(name, tag, known)
+    if weights_dir is not None:
+        for suffix in SUFFIXES:
+            path = Path(weights_dir) / f"{name}-{tag}{suffix}"
+            if path.is_file():
+                return path
+    repository, _, file_name = known["hf_hub"].rpartition("/")
+    file_names = (file_name,) if file_name else HUB_FILES
+    for file_name in file_names:
+        # Asked first: hub downloads of a cached file still go through a minute of retries without network.
+        cached = huggingface_hub.try_to_load_from_cache(repository, file_name)
+        if isinstance(cached, str):
+            return Path(cached)
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            _reach(huggingface_hub.hf_hub_url(repository, file_names[0]))
+        return Path(open_clip.download_pretrained(known))
+    except OSError as error:
+        searched = (
+            "no --weights folder was given" if weights_dir is None else f"they are not in {weights_dir}"
+        )
+        raise FileNotFoundError(
+            f"no weights {tag!r} for {name}: {searched} and they cannot be downloaded ({error}). "
+            f"Where there is a network, download {' or '.join(file_names)} from "
+            f"https://huggingface.co/{repository}, save it as {name}-{tag}{Path(file_names[0]).suffix} "
+            f"in a folder DIR, and pass --weights DIR (in Python: weights_dir=DIR)."
+        ) from error
+
+
+def _check_activation(name: str, tag: str, known: Mapping) -> None:
+    wanted = known.get("quick_gelu", False)
+    if open_clip.get_model_config(name).get("quick_gelu", False) == wanted:
+        return
+    other = f"{name}-quickgelu" if wanted else name.removesuffix("-quickgelu")
+    raise ValueError(
+        f"weights {tag!r} were trained with {'QuickGELU' if wanted else 'GELU'}, {name} computes "
+        f"{'GELU' if wanted else 'QuickGELU'}: all features would be silently wrong. Use the model {other!r}."
+    )
+
+
+def _reach(url: str) -> None:
+    """Raises ``OSError`` when the host does not answer at all; any HTTP answer will do."""
+    try:
+        urllib.request.urlopen(urllib.request.Request(url, method="HEAD"), timeout=10).close()
+    except urllib.error.HTTPError:
+        return
+
+
+def read_weights(path: str | Path) -> dict[str, Tensor]:
+    """The state dict in a safetensors or PyTorch file, on the CPU; code in the file is never run.
+
+    Training checkpoints are unwrapped (``state_dict``, ``module.``). Raises ``FileNotFoundError`` for a
+    missing file and ``ValueError`` for anything that is not plain tensors by name, such as OpenAI's
+    TorchScript archives.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights file {path}")
+    try:
+        if path.suffix == ".safetensors":
+            state = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} is damaged or holds more than plain weights, and is not trusted: "
+            f"get the model's .safetensors file instead ({error})"
+        ) from error
+    if isinstance(state, Mapping) and "state_dict" in state:
+        state = state["state_dict"]
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ValueError(f"{path} holds no state dict (tensors by name)")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def check_matches(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], source: str) -> None:
+    """Raises ``ValueError`` unless ``got`` has exactly the names and shapes of ``expected``, naming those
+    that differ."""
+    problems = []
+    for what, names in (
+        ("missing", expected.keys() - got.keys()),
+        ("unexpected", got.keys() - expected.keys()),
+    ):
+        if names:
+            problems.append(f"{what}: {_some(sorted(names))}")
+    shapes = [
+        f"{name} is {tuple(got[name].shape)}, expected {tuple(expected[name].shape)}"
+        for name in expected
+        if name in got and got[name].shape != expected[name].shape
+    ]
+    if shapes:
+        problems.append(f"shapes: {_some(shapes)}")
+    if problems:
+        raise ValueError(f"{source} does not fit the model; {'; '.join(problems)}")
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more

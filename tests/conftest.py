@@ -1,0 +1,93 @@
+"""Shared fixtures: a cache of one's own for every test, and a guide and photos small enough for a loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
+from open_clip.tokenizer import SimpleTokenizer
+
+from ctrh.data.images import ArrayImages
+from ctrh.data.photos import Photos, random_split
+from ctrh.data.vocabulary import tag_matrix
+from ctrh.guide.clip import Guide
+
+WORDS = ("dog", "cat", "sea", "sky", "nikon", "sunset")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache folder, so that no test reads what another (or a user's run) has left."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("CTRH_CACHE", str(folder))
+    monkeypatch.delenv("CTRH_PROGRESS", raising=False)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_clip() -> Callable[..., CLIP]:
+    """``tiny_clip(seed, **vision)``: a random CLIP of 2 layers, width 32, 32x32 pixels in 16 patches, 24-d
+    space."""
+
+    def build(seed: int = 0, **vision: object) -> CLIP:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = CLIP(
+                embed_dim=24,
+                vision_cfg=CLIPVisionCfg(
+                    **{
+                        "layers": 2,
+                        "width": 32,
+                        "head_width": 16,
+                        "patch_size": 8,
+                        "image_size": 32,
+                        **vision,
+                    }
+                ),
+                text_cfg=CLIPTextCfg(context_length=16, width=32, heads=2, layers=2),
+            )
+            # open_clip starts the biases of norms and attention at zero, which would hide a forgotten one.
+            for name, parameter in model.named_parameters():
+                if name.endswith("bias"):
+                    torch.nn.init.normal_(parameter, std=0.1)
+        return model
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> SimpleTokenizer:
+    return SimpleTokenizer(context_length=16)
+
+
+@pytest.fixture(scope="session")
+def tiny_guide(tiny_clip: Callable[..., CLIP], tiny_tokenizer: SimpleTokenizer) -> Guide:
+    """A random guide with real open_clip parts: 17 tokens, D = 24. Nothing may change it."""
+    return Guide("tiny", tiny_clip(), open_clip.image_transform(32, is_train=False), tiny_tokenizer)
+
+
+@pytest.fixture(scope="session")
+def tiny_photos() -> Photos:
+    """20 noise pictures (36x40) with 0-4 of 6 tags each, the first two without any; the true tags are
+    known."""
+    generator = np.random.default_rng(7)
+    pixels = generator.integers(0, 256, (20, 36, 40, 3), dtype=np.uint8)
+    lists = [[]] * 2 + [
+        list(generator.choice(WORDS, generator.integers(1, 5), replace=False)) for _ in range(18)
+    ]
+    truth = [list(generator.choice(WORDS, 2, replace=False)) for _ in range(20)]
+    return Photos(
+        name="tiny",
+        images=ArrayImages(pixels),
+        names=[f"photo{i}" for i in range(20)],
+        tags=tag_matrix(lists, WORDS),
+        vocabulary=WORDS,
+        common=np.array([True, True, True, True, False, True]),
+        split=random_split(20, queries=4, train=12, seed=0),
+        truth=tag_matrix(truth, WORDS),
+    )
