@@ -1,0 +1,297 @@
+"""Runs: one method on one data set, named by all it depends on; finished ones are read back, missing ones computed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
+
+import ctrh
+from ctrh.encoding import CodesCollapsed
+from ctrh.methods.ctrh import CTRH, CTRHConfig
+from ctrh.methods.itq import ITQ
+from ctrh.methods.lsh import LSH
+from ctrh.methods.random import RandomCodes
+from ctrh.methods.sh import SH
+from ctrh.paper.launch import cores
+from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
+from ctrh.paper.profiles import DataConfig, Profile
+from ctrh.progress import progress
+from ctrh.retrieval.codes import code_statistics, pack, unpack
+from ctrh.retrieval.metrics import Scores, evaluate
+from ctrh.store import cache_dir, cached_arrays, content_key
+
+# Those whose numbers end up in the results; a new version of one of them makes new results.
+LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training and its evaluation. ``label`` names it in rows (a variant of an ablation), and is not content.
+
+    ``tags`` and ``settings`` are None for methods that use neither; ``top``: the k of mAP@k.
+    """
+
+    profile: str
+    data: DataConfig
+    method: str
+    bits: int
+    seed: int
+    inputs: InputConfig
+    tags: TagConfig | None
+    settings: CTRHConfig | None
+    top: int
+    label: str = ""
+
+    @property
+    def problem(self) -> Problem:
+        return load_problem(self.data, self.inputs, self.tags)
+
+    @property
+    def key(self) -> str:
+        """Names the result: the run, its data and weights by content, the code and the libraries."""
+        return content_key(replace(self, label=""), self.problem.key, _code_key(), versions())
+
+    def __str__(self) -> str:
+        tags = f" on {self.tags.variant} tags" if self.tags else ""
+        return f"{self.label or self.method}{tags}, {self.data.name}, {self.bits} bits, seed {self.seed}"
+
+
+# A method learns from the problem's training photos and returns what encodes inputs to (N, K) bool, and its records.
+Encode = Callable[[np.ndarray], np.ndarray]
+Fit = Callable[[Run, Problem], tuple[Encode, pd.DataFrame]]
+
+
+def _on_features(estimator: type[BaseEstimator]) -> Fit:
+    """For estimators in scikit-learn's manner: features in, codes out."""
+
+    def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
+        hasher = estimator(bits=run.bits)
+        if "seed" in hasher.get_params():
+            hasher.set_params(seed=run.seed)
+        return hasher.fit(problem.inputs(problem.split.train)).transform, pd.DataFrame()
+
+    return fit
+
+
+def _on_tags(hasher_type: type[CTRH]) -> Fit:
+    """For methods that learn from pictures and tags."""
+
+    def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
+        train = replace(run.settings.train, seed=run.seed)
+        hasher = hasher_type(replace(run.settings, bits=run.bits, train=train), problem.backbone)
+        rows = problem.split.train
+        folder = cache_dir() / "checkpoints"
+        history = hasher.fit(problem.inputs(rows), problem.tags[rows], problem.text, folder)
+        return hasher.encode, history
+
+    return fit
+
+
+# A new method is a file in ctrh/methods and a line here.
+METHODS: dict[str, Fit] = {
+    "random": _on_features(RandomCodes),
+    "LSH": _on_features(LSH),
+    "SH": _on_features(SH),
+    "ITQ": _on_features(ITQ),
+    "CTRH": _on_tags(CTRH),
+}
+UNTAGGED = ("random", "LSH", "SH", "ITQ")
+
+
+def make_run(
+    profile: Profile,
+    dataset: str,
+    method: str,
+    bits: int,
+    seed: int = 0,
+    tags: str = "replaced",
+    settings: CTRHConfig | None = None,
+    label: str = "",
+) -> Run:
+    """The run that ``profile`` prescribes. ``settings``: of the method, in place of the profile's.
+
+    LSH, SH and ITQ work on the guide's class tokens; they see no tags, so ``tags`` does not matter to them.
+    """
+    if method not in METHODS:
+        raise ValueError(f"no method is called {method!r}: choose one of {', '.join(METHODS)}")
+    chosen = profile.dataset(dataset)
+    common = {"profile": profile.name, "data": chosen.data, "method": method, "bits": bits, "seed": seed}
+    if method in UNTAGGED:
+        inputs = InputConfig("guide", profile.guide)
+        return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
+    return Run(
+        **common,
+        inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
+        tags=TagConfig(tags, profile.guide, profile.finetune, chosen.refine),
+        settings=settings or CTRHConfig(losses=chosen.losses, train=profile.train),
+        top=profile.top,
+        label=label,
+    )
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run left: codes of queries (Q, K) and database (M, K), bool, scores, records per epoch, seconds."""
+
+    run: Run
+    key: str
+    query_codes: np.ndarray
+    database_codes: np.ndarray
+    scores: Scores
+    history: pd.DataFrame
+    fit_seconds: float
+    encode_seconds: float
+
+    def rows(self) -> pd.DataFrame:
+        """One row a metric; mAP in percent, ``encode_ms`` per image. ``note`` says when codes have collapsed."""
+        health = code_statistics(self.database_codes)
+        images = len(self.query_codes) + len(self.database_codes)
+        metrics = {
+            "map_all": 100 * self.scores.map_all,
+            **{f"map_{k}": 100 * value for k, value in self.scores.map_at.items()},
+            "unique_codes": health.unique,
+            "constant_bits": health.constant_bits,
+            "bit_correlation": health.mean_correlation,
+            "fit_seconds": self.fit_seconds,
+            "encode_ms": 1000 * self.encode_seconds / images,
+        }
+        run = self.run
+        about = {
+            "profile": run.profile,
+            "dataset": run.data.name,
+            "method": run.method,
+            "tags": run.tags.variant if run.tags else "",
+            "label": run.label or run.method,
+            "bits": run.bits,
+            "seed": run.seed,
+        }
+        rows = [{**about, "metric": name, "value": value} for name, value in metrics.items()]
+        return pd.DataFrame(rows).assign(note="collapsed" if health.collapsed else "", run=self.key)
+
+
+def run_grid(runs: Iterable[Run], jobs: int | None = None) -> pd.DataFrame:
+    """The rows of all ``runs``, in their order; see :func:`results`."""
+    return pd.concat([result.rows() for result in results(runs, jobs)], ignore_index=True)
+
+
+def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
+    """Reads back finished runs and computes the missing ones, ``jobs`` at a time (default: ``$CTRH_JOBS``, else
+    one for each core).
+
+    Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
+    whatever ``jobs`` is: with another number, sums would be rounded in another order.
+    """
+    runs = list(runs)
+    keys = [run.key for run in runs]
+    missing = {key: run for key, run in zip(keys, runs, strict=True) if not _path(key).exists()}
+    if missing:
+        jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
+        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        tasks = (joblib.delayed(_finish)(run, run.problem, key) for key, run in missing.items())
+        for _ in progress(workers(tasks), "runs", total=len(missing)):
+            pass
+    return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
+
+
+def _path(key: str) -> Path:
+    return cache_dir() / "runs" / f"{key}.npz"
+
+
+def _finish(run: Run, problem: Problem, key: str) -> None:
+    try:
+        with _alone():
+            cached_arrays("runs", key, lambda: _compute(run, problem))
+    except Exception as error:
+        error.add_note(f"in the run: {run}")
+        raise
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """One thread, and silence: several runs at a time would write over each other's progress bars."""
+    threads, shown = torch.get_num_threads(), os.environ.get("CTRH_PROGRESS")
+    torch.set_num_threads(1)
+    os.environ["CTRH_PROGRESS"] = os.devnull
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", CodesCollapsed)  # the rows' notes tell it
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        del os.environ["CTRH_PROGRESS"]
+        if shown is not None:
+            os.environ["CTRH_PROGRESS"] = shown
+
+
+def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:
+    split = problem.split
+    began = time.perf_counter()
+    encode, history = METHODS[run.method](run, problem)
+    fitted = time.perf_counter()
+    # In one go: random codes of queries and database must not be the same draws.
+    codes = encode(problem.inputs(np.concatenate([split.query, split.database])))
+    encoded = time.perf_counter()
+    query, database = codes[: len(split.query)], codes[len(split.query) :]
+    relevance = problem.labels[split.query], problem.labels[split.database]
+    scores = evaluate(query, database, *relevance, ks=(run.top,), threads=1)
+    return {
+        "query_codes": pack(query),
+        "database_codes": pack(database),
+        **{f"score.{name}": value for name, value in vars(scores).items()},
+        **{f"history.{name}": np.asarray(history[name].tolist()) for name in history},
+        "fit_seconds": np.float64(fitted - began),
+        "encode_seconds": np.float64(encoded - fitted),
+        "about": np.asarray(json.dumps({"run": asdict(run), "versions": versions()})),
+    }
+
+
+def _read(run: Run, key: str) -> RunResult:
+    # Computes again only what was damaged since: finished runs are on disk by now.
+    arrays = cached_arrays("runs", key, lambda: _compute(run, run.problem))
+
+    def part(prefix: str) -> dict[str, np.ndarray]:
+        return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+    return RunResult(
+        run=run,
+        key=key,
+        query_codes=unpack(arrays["query_codes"], run.bits),
+        database_codes=unpack(arrays["database_codes"], run.bits),
+        scores=Scores(**part("score.")),
+        history=pd.DataFrame(part("history.")),
+        fit_seconds=float(arrays["fit_seconds"]),
+        encode_seconds=float(arrays["encode_seconds"]),
+    )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """The versions of ctrh and of the libraries whose numbers end up in the results."""
+    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return {"ctrh": ctrh.__version__, **found}
+
+
+@cache
+def _code_key() -> str:
+    """Names the source of what happens within a run; what happens before is in the problem's content."""
+    package = Path(ctrh.__file__).parent
+    single = [package / name for name in ("encoding.py", "losses.py", "network.py", "training.py")]
+    files = [*single, *(package / "methods").glob("*.py"), *(package / "retrieval").glob("*.py")]
+    texts = {str(path.relative_to(package)): path.read_bytes() for path in files}
+    return content_key({name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})

@@ -1,0 +1,140 @@
+"""What runs have in common: photos, features, tags and their text, made once and kept on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.sparse as sp
+
+from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
+from ctrh.data.photos import Images, Photos, Split
+from ctrh.guide.clip import Guide
+from ctrh.guide.features import image_features
+from ctrh.guide.finetune import FinetuneConfig, finetune
+from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.paper.profiles import DataConfig, GuideConfig
+from ctrh.store import cached_arrays, content_key
+
+VARIANTS = ("user", "replaced", "clean")
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What codes are made from: ``backbone`` by name ("guide": the guide's class tokens), trained along or frozen."""
+
+    backbone: str
+    guide: GuideConfig
+    end_to_end: bool = False
+
+
+@dataclass(frozen=True)
+class TagConfig:
+    """Which tags teach: the users', those that replace them (Eq. 2-8), or the true ones where they are known.
+
+    Their text features (Eq. 10) come from the guide of Eq. (2) in all three cases.
+    """
+
+    variant: str
+    guide: GuideConfig
+    finetune: FinetuneConfig
+    refine: RefineConfig
+
+    def __post_init__(self) -> None:
+        if self.variant not in VARIANTS:
+            raise ValueError(f"tags must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """N photos to be hashed. ``features``: (N, F) of a frozen backbone, or None: then ``backbone`` reads ``images``.
+
+    ``tags``: (N, C) bool CSR and ``text``: (C, D), or None where none were asked for; ``labels``: (N, L) bool.
+    ``key`` names the content.
+    """
+
+    key: str
+    split: Split
+    labels: np.ndarray
+    features: np.ndarray | None
+    images: Images
+    backbone: Backbone | None
+    tags: sp.csr_array | None
+    text: np.ndarray | None
+
+    def inputs(self, rows: np.ndarray) -> np.ndarray | Pictures:
+        """What a method's ``fit`` and ``encode`` take for the photos ``rows``."""
+        return Pictures(self.images, self.backbone, rows) if self.features is None else self.features[rows]
+
+
+@lru_cache(maxsize=16)
+def load_problem(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) -> Problem:
+    """Loads and computes what is missing. Raises ``ValueError`` for photos without labels or without a known truth."""
+    photos = photos_of(data)
+    photos.relevant()  # raises without labels: before minutes of training, not after
+    features, backbone = None, None
+    if inputs.end_to_end:
+        backbone = _backbone(inputs)
+    elif inputs.backbone == "guide":
+        features = image_features(guide_of(inputs.guide), photos.images).class_token
+    else:
+        features = backbone_features(photos.images, _backbone(inputs))
+    words, text = (None, None) if tags is None else (tags_of(photos, data, tags), text_of(photos, data, tags))
+    source = backbone.key if backbone else features
+    key = content_key(photos.images.key, photos.split, photos.labels, source, words, text)
+    return Problem(key, photos.split, photos.labels, features, photos.images, backbone, words, text)
+
+
+@lru_cache(maxsize=4)
+def photos_of(data: DataConfig) -> Photos:
+    """The photos of ``data``, loaded once."""
+    return data.load()
+
+
+@lru_cache(maxsize=4)
+def guide_of(config: GuideConfig) -> Guide:
+    """The zero-shot guide, loaded once."""
+    return config.load()
+
+
+@lru_cache(maxsize=8)
+def mixed_guide_of(data: DataConfig, config: TagConfig) -> Guide:
+    """The guide of Eq. (2): fine-tuned on the users' tags of ``data`` and averaged with the zero-shot weights."""
+    guide, alpha = guide_of(config.guide), config.refine.alpha
+    fine_tuned = finetune(guide, photos_of(data), config=config.finetune) if alpha else None
+    return mixed_guide(guide, fine_tuned, alpha)
+
+
+def tags_of(photos: Photos, data: DataConfig, config: TagConfig) -> sp.csr_array:
+    """(N, C) bool CSR: the tags of the variant that ``config`` asks for."""
+    if config.variant == "user":
+        return photos.tags
+    if config.variant == "clean":
+        if photos.truth is None:
+            raise ValueError(f"{photos.name}: which tags are right is known for rendered data only")
+        return photos.truth
+    guide, settings = mixed_guide_of(data, config), config.refine
+
+    def replace_tags() -> dict[str, np.ndarray]:
+        # Eq. (2) has been done: what is left of the settings concerns scores.
+        zero = RefineConfig(settings.tau, settings.weighted, settings.remove_redundant)
+        tags = refine(photos, guide, zero)
+        return {"indptr": tags.indptr, "indices": tags.indices}
+
+    stored = cached_arrays("replaced-tags", content_key(photos.key, guide.key, settings), replace_tags)
+    ones = np.ones(len(stored["indices"]), dtype=bool)
+    return sp.csr_array((ones, stored["indices"], stored["indptr"]), shape=photos.tags.shape)
+
+
+def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:
+    """Eq. (10): (C, D) text features of the vocabulary, by the guide of Eq. (2)."""
+    guide = mixed_guide_of(data, config)
+    key = content_key(guide.key, photos.vocabulary)
+    return cached_arrays("text-features", key, lambda: {"text": guide.text_features(photos.vocabulary)})[
+        "text"
+    ]
+
+
+def _backbone(inputs: InputConfig) -> Backbone:
+    return load_backbone(inputs.backbone, guide_of(inputs.guide) if inputs.backbone == "guide" else "default")

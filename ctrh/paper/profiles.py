@@ -1,0 +1,135 @@
+"""Profiles: what to run and how large, as data. The algorithms never ask which one it is."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, replace
+
+from ctrh.data.photos import Photos
+from ctrh.data.registry import first_photos, load_photos
+from ctrh.guide.clip import Guide, load_guide
+from ctrh.guide.finetune import FinetuneConfig
+from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
+from ctrh.guide.refine import NUSWIDE as REFINE_NUSWIDE
+from ctrh.guide.refine import RefineConfig
+from ctrh.losses import MIRFLICKR as LOSS_MIRFLICKR
+from ctrh.losses import NUSWIDE as LOSS_NUSWIDE
+from ctrh.losses import LossConfig
+from ctrh.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``."""
+
+    name: str
+    photos: int | None = None
+    queries: int | None = None
+    train: int | None = None
+
+    def load(self) -> Photos:
+        photos = load_photos(self.name)
+        return first_photos(photos, self.photos, self.queries, self.train) if self.photos else photos
+
+
+@dataclass(frozen=True)
+class GuideConfig:
+    """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them."""
+
+    name: str = "small"
+    pretrained: str | None = None
+
+    def load(self) -> Guide:
+        return load_guide(self.name, self.pretrained)
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """A data set and what the article sets for it. ``article``: the data set of the article that it stands for."""
+
+    data: DataConfig
+    article: str
+    refine: RefineConfig
+    losses: LossConfig
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
+
+    ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features.
+    """
+
+    name: str
+    datasets: tuple[DatasetSettings, ...]
+    guide: GuideConfig
+    backbone: str
+    end_to_end: bool
+    finetune: FinetuneConfig
+    train: TrainConfig
+    top: int
+    seeds: tuple[int, ...]
+    bits: tuple[int, ...] = (16, 32, 48, 64)
+    methods: tuple[str, ...] = field(default=("LSH", "SH", "ITQ", "CTRH"))
+
+    @classmethod
+    def named(cls, name: str) -> Profile:
+        """``smoke``, ``demo`` or ``paper``; ``ValueError`` for any other."""
+        if name not in PROFILES:
+            raise ValueError(f"no profile is called {name!r}: choose one of {', '.join(PROFILES)}")
+        return PROFILES[name]
+
+    @classmethod
+    def current(cls) -> Profile:
+        """The profile that ``$CTRH_PROFILE`` names, else ``demo``."""
+        return cls.named(os.environ.get("CTRH_PROFILE") or "demo")
+
+    def dataset(self, name: str) -> DatasetSettings:
+        """The settings of one of this profile's data sets, by its name or that of the article's."""
+        for settings in self.datasets:
+            if name in (settings.data.name, settings.article):
+                return settings
+        raise ValueError(f"profile {self.name} has no data set {name!r}")
+
+
+DEMO = Profile(
+    name="demo",
+    datasets=(
+        DatasetSettings(DataConfig("scenes-mir"), "mirflickr", REFINE_MIRFLICKR, LOSS_MIRFLICKR),
+        DatasetSettings(DataConfig("scenes-nus"), "nuswide", REFINE_NUSWIDE, LOSS_NUSWIDE),
+    ),
+    guide=GuideConfig(),
+    backbone="small-alexnet",
+    end_to_end=False,
+    # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
+    finetune=FinetuneConfig(epochs=3, decay_every=1),
+    train=TrainConfig(epochs=20, lr_head=1e-2, lr_tags=2e-3, schedule="cosine"),
+    top=1000,
+    seeds=(0,),
+)
+SMOKE = replace(
+    DEMO,
+    name="smoke",
+    datasets=tuple(
+        replace(each, data=replace(each.data, photos=240, queries=40, train=160)) for each in DEMO.datasets
+    ),
+    finetune=replace(DEMO.finetune, epochs=1),
+    train=replace(DEMO.train, epochs=2),
+    top=50,
+    bits=(16, 32),
+)
+PAPER = Profile(
+    name="paper",
+    datasets=(
+        DatasetSettings(DataConfig("mirflickr"), "mirflickr", REFINE_MIRFLICKR, LOSS_MIRFLICKR),
+        DatasetSettings(DataConfig("nuswide"), "nuswide", REFINE_NUSWIDE, LOSS_NUSWIDE),
+    ),
+    guide=GuideConfig("ViT-B-32-quickgelu", "openai"),
+    backbone="alexnet",
+    end_to_end=True,
+    finetune=FinetuneConfig(),
+    train=TrainConfig(accelerator="auto"),
+    top=5000,
+    seeds=(0, 1, 2),
+)
+PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER)}

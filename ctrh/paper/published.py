@@ -1,0 +1,51 @@
+"""The numbers that the article prints, in percent (Table 3: milliseconds and megabytes)."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+import pandas as pd
+
+# Every table: its file, and what its rows compare.
+TABLES = {
+    1: ("table1_map_all.csv", "method"),
+    2: ("table2_map_5000.csv", "method"),
+    3: ("table3_cost_64bits.csv", "method"),
+    4: ("table4_ablation_map_5000.csv", "variant"),
+    5: ("table5_ablation_map_all.csv", "variant"),
+    6: ("table6_backbones_map_all.csv", "backbone"),
+    7: ("table7_backbones_map_5000.csv", "backbone"),
+    8: ("table8_vlm_map_all.csv", "guide"),
+    9: ("table9_vlm_map_5000.csv", "guide"),
+}
+COLUMNS = ("dataset", "bits", "metric", "published")
+
+
+def published_table(table: int) -> pd.DataFrame:
+    """Table 1-9, one row a number: what is compared (``method``, ``variant``, ``backbone`` or ``guide``), ``dataset``,
+    ``bits``, ``metric`` (``map_all``, ``map_5000``, ``time_ms``, ``memory_mb``), ``published``.
+    """
+    if table not in TABLES:
+        raise ValueError(f"the article has tables 1 to 9, not {table}")
+    return _read(table).copy()
+
+
+def published_numbers() -> pd.DataFrame:
+    """All tables in one frame: ``table``, ``compares`` (method, variant, ...), ``name``, then as in a table."""
+    frames = []
+    for table, (_, compares) in TABLES.items():
+        frame = published_table(table).rename(columns={compares: "name"})
+        frames.append(frame.assign(table=table, compares=compares)[["table", "compares", "name", *COLUMNS]])
+    return pd.concat(frames, ignore_index=True)
+
+
+@cache
+def _read(table: int) -> pd.DataFrame:
+    name, compares = TABLES[table]
+    with (files("ctrh.paper") / "published" / name).open(encoding="utf-8") as source:
+        frame = pd.read_csv(source).rename(columns={"vlm": "guide"})
+    if "bits" not in frame:
+        frame["bits"] = 64  # Table 3 is of one length only
+    frame = frame.melt(id_vars=[compares, "dataset", "bits"], var_name="metric", value_name="published")
+    return frame[[compares, *COLUMNS]]

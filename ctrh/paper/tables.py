@@ -1,0 +1,176 @@
+"""Tidy rows to tables: CSV for programs, Markdown and LaTeX for people, published numbers in columns of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from ctrh.paper.outputs import results_dir, save_rows
+from ctrh.paper.profiles import Profile
+from ctrh.paper.published import TABLES, published_table
+from ctrh.store import replacing
+
+NAMES = {
+    "mirflickr": "MirFlickr",
+    "nuswide": "NUS-WIDE",
+    "scenes-mir": "scenes-mir",
+    "scenes-nus": "scenes-nus",
+}
+
+
+def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Rows with ``value`` and ``seed`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
+
+    ``low`` and ``high`` bound the mean with 95 % confidence (Student's t over seeds); NaN for a single seed, which
+    says nothing about the spread. Groups keep the order in which they first appear. Raises ``ValueError`` when a
+    seed comes twice in a group: its runs differ in something that ``by`` does not name.
+    """
+    if rows.duplicated([*by, "seed"]).any():
+        raise ValueError(f"several runs of the same seed in a group: {list(by)} do not tell the rows apart")
+    groups = rows.groupby(list(by), sort=False)["value"]
+    table = groups.agg(mean="mean", spread="std", seeds="count").reset_index()
+    half = (
+        student.ppf(0.975, np.maximum(table["seeds"] - 1, 1)) * table.pop("spread") / np.sqrt(table["seeds"])
+    )
+    table.insert(table.columns.get_loc("mean") + 1, "low", table["mean"] - half)
+    table.insert(table.columns.get_loc("mean") + 2, "high", table["mean"] + half)
+    return table
+
+
+def beside_published(measured: pd.DataFrame, number: int, profile: Profile) -> pd.DataFrame:
+    """``measured`` (of :func:`over_seeds`) with the column ``published`` of Table ``number``, NaN where it has none.
+
+    A data set of the profile is put beside the one of the article that it stands for, mAP at the profile's k
+    beside the article's mAP@5000.
+    """
+    compares = TABLES[number][1]
+    article = {settings.data.name: settings.article for settings in profile.datasets}
+    metric = {f"map_{profile.top}": "map_5000"}
+    keys = measured.assign(
+        dataset=measured["dataset"].replace(article), metric=measured["metric"].replace(metric)
+    )
+    on = [compares, "dataset", "bits", "metric"]
+    joined = keys[on].merge(published_table(number), on=on, how="left", validate="many_to_one")
+    return measured.assign(published=joined["published"].to_numpy())
+
+
+def article_table(
+    rows: pd.DataFrame, number: int, profile: Profile, name_column: str = "method"
+) -> pd.DataFrame:
+    """Table ``number`` of the article from the rows of a grid: its columns are what it compares, ``dataset``, ``bits``,
+    ``metric``, ``mean``, ``low``, ``high``, ``seeds``, ``published``.
+
+    ``name_column``: the column of ``rows`` that holds what is compared ("label" for variants). Rows of other
+    metrics than the table's are left out.
+    """
+    compares = TABLES[number][1]
+    wanted = {f"map_{profile.top}" if m == "map_5000" else m for m in published_table(number)["metric"]}
+    chosen = rows[rows["metric"].isin(wanted)].assign(**{compares: rows[name_column]})
+    return beside_published(over_seeds(chosen, [compares, "dataset", "bits", "metric"]), number, profile)
+
+
+def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
+    """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, measured and published apart.
+
+    The best measured number of a column is marked by asterisks; a measured number of several seeds has ± half of
+    its interval. ``table`` must be of one metric (``ValueError``).
+    """
+    if table["metric"].nunique() != 1:
+        raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
+    article = {settings.data.name: settings.article for settings in profile.datasets}
+    best = table.groupby(["dataset", "bits"])["mean"].transform("max")
+    texts = table.assign(
+        data=table["dataset"].replace(NAMES),
+        measured=[_cell(row) for row in table.assign(best=table["mean"] == best).itertuples()],
+        printed=[
+            "" if np.isnan(value) else f"{value:.2f}" for value in table.get("published", np.nan * best)
+        ],
+    )
+    frames = []
+    for dataset, part in texts.groupby("dataset", sort=False):
+        there = NAMES.get(article.get(dataset, ""), "")
+        columns = {f"measured ({profile.name})": "measured"}
+        if (part["printed"] != "").any():
+            columns[f"published ({there})"] = "printed"
+        blocks = {
+            (who, f"{bits} bits"): block.set_index(name)[column]
+            for who, column in columns.items()
+            for bits, block in part.groupby("bits")
+        }
+        frame = pd.DataFrame(blocks).reindex(part[name].unique())
+        frame.index = pd.MultiIndex.from_product(
+            [[part["data"].iloc[0]], frame.index], names=["data set", name]
+        )
+        frames.append(frame)
+    return pd.concat(frames).fillna("")
+
+
+def _cell(row) -> str:
+    text = f"{row.mean:.2f}" if row.seeds < 2 else f"{row.mean:.2f} ± {(row.high - row.low) / 2:.2f}"
+    return f"*{text}*" if row.best else text
+
+
+def to_markdown(frame: pd.DataFrame) -> str:
+    """The frame of :func:`wide` as a Markdown table, the best in bold."""
+    heads = [*frame.index.names, *(f"{bits}, {who}" for who, bits in frame.columns)]
+    lines = [heads, ["---"] * len(frame.index.names) + ["---:"] * len(frame.columns)]
+    for index, cells in frame.iterrows():
+        lines.append([*index, *(f"*{cell}*" if cell.startswith("*") else cell for cell in cells)])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def to_latex(frame: pd.DataFrame, caption: str) -> str:
+    """The frame of :func:`wide` as a LaTeX table (booktabs), the best in bold."""
+    names = len(frame.index.names)
+    owners = [who for who, _ in frame.columns]
+    spans = [(who, owners.count(who)) for who in dict.fromkeys(owners)]
+    top = [""] * names + [rf"\multicolumn{{{count}}}{{c}}{{{_escape(who)}}}" for who, count in spans]
+    heads = [*map(_escape, frame.index.names), *(_escape(bits) for _, bits in frame.columns)]
+    body = []
+    for index, cells in frame.iterrows():
+        texts = [
+            rf"\textbf{{{_escape(cell[1:-1])}}}" if cell.startswith("*") else _escape(cell) for cell in cells
+        ]
+        body.append([*map(_escape, index), *texts])
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_escape(caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{{'l' * names}{'r' * len(frame.columns)}}}", r"\toprule"]
+    lines += [" & ".join(line) + r" \\" for line in (top, heads)] + [r"\midrule"]
+    lines += [" & ".join(line) + r" \\" for line in body]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+
+
+def _escape(text: str) -> str:
+    text = text.replace("\\", r"\textbackslash{}")
+    for plain, escaped in {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$"}.items():
+        text = text.replace(plain, escaped)
+    return text
+
+
+def save_table(
+    table: pd.DataFrame,
+    file: str,
+    profile: Profile,
+    name: str = "method",
+    titles: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes ``file``.csv, all rows as they are, and ``file``.md and .tex, one table a metric; the CSV's path.
+
+    ``titles``: a caption for each metric (default: its name). Every caption says where the numbers come from.
+    """
+    markdown, latex = [], []
+    for metric, part in table.groupby("metric", sort=False):
+        title = (titles or {}).get(metric, metric)
+        caption = (
+            f"{title}. Measured: profile {profile.name}; published: the article's own data and settings."
+        )
+        frame = wide(part, name, profile)
+        markdown.append(f"{caption}\n\n{to_markdown(frame)}")
+        latex.append(to_latex(frame, caption))
+    for suffix, parts in ((".md", markdown), (".tex", latex)):
+        with replacing(results_dir(profile.name) / f"{file}{suffix}") as temporary:
+            temporary.write_text("\n".join(parts), encoding="utf-8")
+    return save_rows(table, file, profile.name)

@@ -1,0 +1,241 @@
+"""Runs: named by content, computed once, read back, the same whatever the number of jobs."""
+
+from dataclasses import replace
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from ctrh.data.photos import random_split
+from ctrh.data.registry import FirstImages, first_photos, load_photos
+from ctrh.guide.finetune import FinetuneConfig
+from ctrh.guide.refine import RefineConfig
+from ctrh.methods.ctrh import CTRHConfig
+from ctrh.methods.lsh import LSH
+from ctrh.paper import experiments, problems, profiles
+from ctrh.paper.experiments import METHODS, make_run, results, run_grid
+from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
+from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
+from ctrh.retrieval.metrics import evaluate
+from ctrh.training import TrainConfig
+
+TINY = replace(profiles.SMOKE, train=TrainConfig(epochs=2, lr_head=0.01), top=10, bits=(8, 16))
+
+
+@pytest.fixture
+def problem(monkeypatch):
+    """60 photos of two kinds that features, tags and labels all tell apart, in place of real data."""
+    generator = np.random.default_rng(0)
+    kind = np.arange(60) % 2
+    features = (generator.normal(size=(60, 12)) + 2 * kind[:, None]).astype(np.float32)
+    tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
+    labels = np.stack([kind == 0, kind == 1], axis=1)
+    text = generator.normal(size=(3, 16)).astype(np.float32)
+    made = Problem("tiny", random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
+    monkeypatch.setattr(experiments, "load_problem", lambda *configs: made)
+    return made
+
+
+def test_every_method_runs_and_rows_are_tidy(problem):
+    rows = run_grid([make_run(TINY, "mirflickr", method, 8) for method in METHODS], jobs=1)
+    assert not rows.duplicated(["method", "bits", "seed", "metric"]).any()
+    assert list(rows["method"].unique()) == list(METHODS)
+    assert {"map_all", "map_10", "unique_codes", "fit_seconds", "encode_ms"} <= set(rows["metric"])
+    assert set(rows.loc[rows["method"] != "CTRH", "tags"]) == {""}
+    assert rows.loc[rows["metric"].str.startswith("map"), "value"].between(0, 100).all()
+    score = rows.query("metric == 'map_all'").set_index("method")["value"]
+    assert score["ITQ"] > score["random"] + 10
+
+
+def test_scores_are_those_of_the_method_itself(problem):
+    (result,) = results([make_run(TINY, "mirflickr", "LSH", 16, seed=3)], jobs=1)
+    split = problem.split
+    hasher = LSH(16, seed=3).fit(problem.features[split.train])
+    query, database = (hasher.transform(problem.features[rows]) for rows in (split.query, split.database))
+    np.testing.assert_array_equal(result.query_codes, query)
+    np.testing.assert_array_equal(result.database_codes, database)
+    expected = evaluate(
+        query, database, problem.labels[split.query], problem.labels[split.database], ks=(10,)
+    )
+    assert result.scores.map_all == expected.map_all
+    assert result.scores.map_at == expected.map_at
+    np.testing.assert_array_equal(result.scores.precision_at, expected.precision_at)
+
+
+def test_finished_runs_are_not_computed_again(problem, monkeypatch):
+    runs = [make_run(TINY, "mirflickr", "LSH", bits) for bits in (8, 16)]
+    first = run_grid(runs, jobs=1)
+
+    def computed_again(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(experiments, "_compute", computed_again)
+    pd.testing.assert_frame_equal(run_grid(runs, jobs=1), first)
+    with pytest.raises(AssertionError, match="computed again"):
+        run_grid([make_run(TINY, "mirflickr", "LSH", 24)], jobs=1)
+
+
+def test_interrupted_grid_keeps_what_was_done(problem, monkeypatch):
+    runs = [make_run(TINY, "mirflickr", "SH", bits) for bits in (4, 8, 16)]
+    compute, done = experiments._compute, []
+
+    def stop_at_the_second(run, problem):
+        if done:
+            raise KeyboardInterrupt
+        done.append(run.bits)
+        return compute(run, problem)
+
+    monkeypatch.setattr(experiments, "_compute", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        run_grid(runs, jobs=1)
+    monkeypatch.setattr(
+        experiments, "_compute", lambda run, problem: done.append(run.bits) or compute(run, problem)
+    )
+    run_grid(runs, jobs=1)
+    assert done == [4, 8, 16]
+
+
+def test_number_of_jobs_changes_nothing(problem, tmp_path, monkeypatch):
+    runs = [make_run(TINY, "mirflickr", "CTRH", bits, tags="user") for bits in (8, 16)]
+    frames = []
+    for jobs in (1, 2):
+        monkeypatch.setenv("CTRH_CACHE", str(tmp_path / str(jobs)))
+        # Workers that outlive this test would go on with this test's cache folder.
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+        found = results(runs, jobs)
+        frames.append([(r.query_codes, r.database_codes, r.history["loss"].to_numpy()) for r in found])
+    joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
+    for one, two in zip(*frames, strict=True):
+        for left, right in zip(one, two, strict=True):
+            np.testing.assert_array_equal(left, right)
+
+
+def test_key_sees_every_setting_but_the_label(problem, monkeypatch):
+    run = make_run(TINY, "mirflickr", "CTRH", 8)
+    keys = {run.key}
+    for other in (
+        make_run(TINY, "mirflickr", "CTRH", 16),
+        make_run(TINY, "mirflickr", "CTRH", 8, seed=1),
+        make_run(TINY, "mirflickr", "CTRH", 8, tags="clean"),
+        make_run(TINY, "nuswide", "CTRH", 8),
+        make_run(TINY, "mirflickr", "CTRH", 8, settings=CTRHConfig(tag_weighting=False)),
+        make_run(replace(TINY, top=20), "mirflickr", "CTRH", 8),
+    ):
+        assert other.key not in keys
+        keys.add(other.key)
+    assert make_run(TINY, "mirflickr", "CTRH", 8, label="+TR").key == run.key
+    monkeypatch.setattr(experiments, "load_problem", lambda *configs: replace(problem, key="other data"))
+    assert run.key not in keys
+
+
+def test_methods_without_tags_do_not_depend_on_them(problem):
+    assert make_run(TINY, "mirflickr", "ITQ", 8, tags="user") == make_run(
+        TINY, "mirflickr", "ITQ", 8, tags="clean"
+    )
+
+
+def test_failure_names_the_run(problem, monkeypatch):
+    def fail(run, problem):
+        raise ValueError("no")
+
+    monkeypatch.setitem(METHODS, "LSH", fail)
+    with pytest.raises(ValueError, match="no") as failure:
+        run_grid([make_run(TINY, "mirflickr", "LSH", 8, seed=4)], jobs=1)
+    assert failure.value.__notes__ == ["in the run: LSH, scenes-mir, 8 bits, seed 4"]
+
+
+def test_collapsed_codes_are_noted(problem, monkeypatch):
+    constant = lambda run, problem: (lambda X: np.zeros((len(X), run.bits), bool), pd.DataFrame())  # noqa: E731
+    monkeypatch.setitem(METHODS, "LSH", constant)
+    assert set(run_grid([make_run(TINY, "mirflickr", "LSH", 8)], jobs=1)["note"]) == {"collapsed"}
+
+
+def test_unknown_names_raise():
+    with pytest.raises(ValueError, match="no method is called 'DSH'"):
+        make_run(TINY, "mirflickr", "DSH", 8)
+    with pytest.raises(ValueError, match="no data set 'coco'"):
+        make_run(TINY, "coco", "LSH", 8)
+    with pytest.raises(ValueError, match="no data set is called 'coco'"):
+        load_photos("coco")
+    with pytest.raises(ValueError, match="tags must be one of"):
+        TagConfig("good", GuideConfig(), FinetuneConfig(), RefineConfig())
+
+
+def test_profile_comes_from_the_environment(monkeypatch):
+    monkeypatch.delenv("CTRH_PROFILE", raising=False)
+    assert Profile.current().name == "demo"
+    monkeypatch.setenv("CTRH_PROFILE", "smoke")
+    assert Profile.current() is profiles.SMOKE
+    monkeypatch.setenv("CTRH_PROFILE", "smok")
+    with pytest.raises(ValueError, match="smoke, demo, paper"):
+        Profile.current()
+
+
+def test_paper_profile_has_the_articles_settings():
+    paper = Profile.named("paper")
+    assert paper.end_to_end and paper.top == 5000 and paper.bits == (16, 32, 48, 64)
+    assert (paper.finetune.epochs, paper.finetune.learning_rate) == (30, 1e-5)
+    mir, nus = paper.dataset("mirflickr"), paper.dataset("nuswide")
+    assert (mir.refine.alpha, nus.refine.alpha) == (0.5, 0.25)
+    assert (mir.losses.margin, nus.losses.margin) == (0.7, 0.9)
+
+
+@pytest.fixture
+def real_path(tiny_photos, tiny_guide, monkeypatch):
+    """Photos and guide of the shared fixtures where the data set and the shipped guide would be loaded."""
+    labels = np.asarray(tiny_photos.truth.toarray()[:, :4])
+    labelled = replace(tiny_photos, labels=labels, label_names=tiny_photos.vocabulary[:4])
+    monkeypatch.setattr(profiles.DataConfig, "load", lambda self: labelled)
+    monkeypatch.setattr(profiles.GuideConfig, "load", lambda self: tiny_guide)
+    cached = (load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of)
+    for function in cached:
+        function.cache_clear()
+    yield labelled
+    for function in cached:
+        function.cache_clear()
+
+
+def tags_like(variant, alpha=0.0):
+    return TagConfig(variant, GuideConfig(), FinetuneConfig(epochs=1, batch=6), RefineConfig(alpha=alpha))
+
+
+def test_problem_has_features_tags_and_text(real_path, tiny_guide):
+    inputs = InputConfig("guide", GuideConfig())
+    found = {v: load_problem(DataConfig("tiny"), inputs, tags_like(v)) for v in ("user", "replaced", "clean")}
+    assert found["user"].features.shape == (20, tiny_guide.width)
+    assert found["user"].text.shape == (6, tiny_guide.width)
+    np.testing.assert_array_equal(found["user"].tags.toarray(), real_path.tags.toarray())
+    np.testing.assert_array_equal(found["clean"].tags.toarray(), real_path.truth.toarray())
+    assert found["replaced"].tags.shape == (20, 6)
+    assert len({each.key for each in found.values()}) == 3
+    again = load_problem(DataConfig("tiny"), inputs, tags_like("replaced"))
+    np.testing.assert_array_equal(again.tags.toarray(), found["replaced"].tags.toarray())
+
+
+def test_fine_tuned_guide_describes_the_tags(real_path):
+    inputs = InputConfig("guide", GuideConfig())
+    zero_shot = load_problem(DataConfig("tiny"), inputs, tags_like("user"))
+    mixed = load_problem(DataConfig("tiny"), inputs, tags_like("user", alpha=0.5))
+    assert np.abs(zero_shot.text - mixed.text).max() > 0
+    np.testing.assert_array_equal(zero_shot.features, mixed.features)
+
+
+def test_photos_without_labels_raise_before_any_work(real_path, tiny_photos, monkeypatch):
+    monkeypatch.setattr(profiles.DataConfig, "load", lambda self: tiny_photos)
+    problems.photos_of.cache_clear()
+    with pytest.raises(ValueError, match="no labels"):
+        load_problem(DataConfig("tiny"), InputConfig("guide", GuideConfig()), None)
+
+
+def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
+    few = first_photos(tiny_photos, 8, queries=2, train=5)
+    assert len(few) == 8 and len(few.split.query) == 2 and len(few.split.train) == 5
+    np.testing.assert_array_equal(few.tags.toarray(), tiny_photos.tags.toarray()[:8])
+    assert few.images[7].tobytes() == tiny_photos.images[7].tobytes() == few.images[-1].tobytes()
+    assert few.images.key != tiny_photos.images.key == tiny_photos.images.key
+    with pytest.raises(IndexError):
+        FirstImages(tiny_photos.images, 8)[8]
+    with pytest.raises(ValueError, match="20 photos, not 21"):
+        first_photos(tiny_photos, 21, 2, 5)
