@@ -1,0 +1,72 @@
+"""The look of all figures, and how they are saved: vector and pixels, with the rows they were drawn from."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ctrh.paper.outputs import results_dir, save_rows
+from ctrh.store import replacing
+
+COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of both
+
+BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN, GREY = (
+    "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #8C6D31 #595959".split()
+)
+# One colour for each thing throughout all figures.
+COLOURS = {
+    "CTRH": RED,
+    "WSHRCA": BLUE,
+    "EWSH": GREEN,
+    "MGRN": PINK,
+    "WDHT": ORANGE,
+    "ITQ": SKY,
+    "SH": BROWN,
+    "LSH": GREY,
+    "random": "#A6A6A6",
+    "user": GREY,
+    "zero-shot": SKY,
+    "fine-tuned": ORANGE,
+    "ensembled": RED,
+    "replaced": RED,
+    "clean": GREEN,
+}
+OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
+
+
+def colour(name: str, number: int = 0) -> str:
+    """The colour of ``name`` in all figures; for one without, the ``number``-th of the palette."""
+    return COLOURS.get(name, f"C{number % 8}")
+
+
+def use_style() -> None:
+    """Sets the style for all figures made from now on."""
+    with (files("ctrh.paper") / "ctrh.mplstyle").open() as source:
+        plt.style.use(Path(source.name))
+
+
+def clear_ticks(ax: Axes) -> Axes:
+    """For pictures: no ticks, no grid, a thin frame."""
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set(visible=True, color="#bfbfbf", linewidth=0.5)
+    return ax
+
+
+def save_figure(fig: Figure, name: str, profile: str, rows: pd.DataFrame, source: str) -> Path:
+    """Writes ``name``.svg, ``name``.png and, with the ``rows`` it was drawn from, ``name``.csv; the PNG's path.
+
+    ``source`` says in small print under the figure where its data come from. The same figure gives the same bytes.
+    """
+    fig.text(0.5, -0.005, source, ha="center", va="top", fontsize=5.5, color="#737373")
+    folder = results_dir(profile)
+    for suffix, metadata in ((".svg", {"Date": None, "Creator": "ctrh"}), (".png", {"Software": None})):
+        with replacing(folder / f"{name}{suffix}") as temporary:
+            fig.savefig(temporary, metadata=metadata)
+    save_rows(rows, name, profile)
+    return folder / f"{name}.png"

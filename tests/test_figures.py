@@ -1,0 +1,148 @@
+"""Figures: saved the same each time with their rows, and drawing what the rows say."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from ctrh.paper.code_plots import bit_balance, bit_correlation, loss_curves, score_by_bits
+from ctrh.paper.framework import framework
+from ctrh.paper.picture_plots import contact_sheet, retrieval_strip
+from ctrh.paper.style import COLOURS, RED, colour, save_figure, use_style
+from ctrh.paper.tag_plots import tag_frequencies, tag_inference, tag_quality_bars, top_tags_bars
+
+PICTURE = Image.new("RGB", (8, 8), "skyblue")
+
+
+@pytest.fixture(autouse=True)
+def style(tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_FIGURES", str(tmp_path / "figures"))
+    with plt.style.context("default"):
+        use_style()
+        yield
+    plt.close("all")
+
+
+def texts(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def test_saving_is_repeatable_and_complete(tmp_path):
+    rows = pd.DataFrame({"epoch": [1, 2, 3], "loss": [3.0, 2.0, 1.5]})
+    contents = []
+    for _ in range(2):
+        fig, ax = plt.subplots()
+        loss_curves(ax, rows, "loss")
+        ax.imshow(PICTURE)
+        path = save_figure(fig, "figX", "smoke", rows, "Data: made up.")
+        contents.append({each.name: each.read_bytes() for each in path.parent.iterdir()})
+    assert contents[0] == contents[1]
+    assert set(contents[0]) == {"figX.svg", "figX.png", "figX.csv"}
+    assert b"<dc:date>" not in contents[0]["figX.svg"]
+    pd.testing.assert_frame_equal(pd.read_csv(path.with_suffix(".csv")), rows)
+    assert Image.open(path).size[0] > 400
+
+
+def test_colours_are_known_or_from_the_palette():
+    assert colour("CTRH") == COLOURS["CTRH"] == RED
+    assert colour("something else", 9) == "C1"
+    methods = [COLOURS[name] for name in ("CTRH", "WSHRCA", "EWSH", "MGRN", "WDHT", "ITQ", "SH", "LSH")]
+    assert len(set(methods)) == 8
+
+
+def test_framework_shows_every_equation_and_the_tags():
+    fig = plt.figure(figsize=(7, 3.8))
+    ax = framework(fig, PICTURE, [("dog", True), ("nikon", False)], [("dog", True), ("grass", True)])
+    shown = " ".join(texts(ax))
+    for part in (
+        "(1)",
+        "(2)",
+        "(3)",
+        "(4)–(8)",
+        "(9)",
+        "(10)",
+        "(11)–(13)",
+        "(14)",
+        "(15)",
+        "(16)",
+        "(17)",
+        "(18)",
+    ):
+        assert part in shown
+    assert "nikon ×" in texts(ax) and texts(ax).count("dog") == 2
+
+
+def test_tag_quality_bars_are_as_high_as_the_values():
+    rows = pd.DataFrame(
+        [("user", "precision", 0.4, 0.9), ("user", "f1", 0.5, np.nan), ("clean", "precision", 1.0, 1.0)],
+        columns=["tags", "measure", "value", "best"],
+    )
+    fig, ax = plt.subplots()
+    tag_quality_bars(ax, rows)
+    assert [bar.get_height() for bar in ax.patches[:2]] == [0.4, 0.5]
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["precision", "F1"]
+    fig.canvas.draw()
+
+
+def test_top_tags_are_in_order_of_rank_and_wrong_ones_hatched():
+    rows = pd.DataFrame(
+        {"rank": [2, 1, 3], "tag": ["b", "a", "c"], "probability": [0.2, 0.5, 0.1], "right": [1, 1, 0]}
+    )
+    _, ax = plt.subplots()
+    top_tags_bars(ax, rows)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["a", "b", "c"]
+    assert [bar.get_width() for bar in ax.patches] == [0.5, 0.2, 0.1]
+    assert [bool(bar.get_hatch()) for bar in ax.patches] == [False, False, True]
+
+
+def test_tag_inference_marks_wrong_tags():
+    rows = pd.DataFrame(
+        [("user", 1, "dog", True), ("user", 2, "nikon", False), ("true", 1, "dog", True)],
+        columns=["source", "rank", "tag", "right"],
+    )
+    _, (left, right) = plt.subplots(1, 2)
+    tag_inference(left, right, PICTURE, rows)
+    assert texts(right) == ["user", "dog", "nikon ×", "true", "dog"]
+    assert len(left.images) == 1
+
+
+def test_tag_frequencies_leave_out_unused_tags():
+    _, ax = plt.subplots()
+    tag_frequencies(ax, np.array([0, 3, 10, 0, 1]), "tiny")
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 10], [2, 3], [3, 1]])
+
+
+def test_code_plots_show_the_numbers_they_are_given():
+    fig, axes = plt.subplots(1, 3)
+    bit_balance(axes[0], np.array([0.5, 1.0]))
+    assert [bar.get_height() for bar in axes[0].patches] == [0.5, 1.0]
+    image = bit_correlation(axes[1], np.eye(4))
+    np.testing.assert_array_equal(image.get_array(), np.eye(4))
+    table = pd.DataFrame(
+        {
+            "method": ["CTRH", "CTRH", "LSH"],
+            "bits": [32, 16, 16],
+            "mean": [2.0, 1.0, 0.5],
+            "low": np.nan,
+            "high": np.nan,
+        }
+    )
+    score_by_bits(axes[2], table)
+    np.testing.assert_array_equal(axes[2].lines[0].get_xydata(), [[16, 1], [32, 2]])
+    fig.canvas.draw()
+
+
+def test_retrieval_strip_frames_the_wrong_ones():
+    _, axes = plt.subplots(1, 4)
+    retrieval_strip(axes, PICTURE, [PICTURE] * 3, [True, False, True], "CTRH")
+    assert [texts(ax) for ax in axes] == [[], [], ["×"], []]
+    with pytest.raises(ValueError, match="4 axes for a query and 2 pictures"):
+        retrieval_strip(axes, PICTURE, [PICTURE] * 2, [True, True])
+
+
+def test_contact_sheet_leaves_no_picture_out():
+    axes = contact_sheet(plt.figure(), [PICTURE] * 5, ["one", "two"], columns=3)
+    assert axes.shape == (2, 3)
+    assert [len(ax.images) for ax in axes.flat] == [1, 1, 1, 1, 1, 0]
+    assert axes[0, 1].get_xlabel() == "two"

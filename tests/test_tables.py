@@ -1,0 +1,140 @@
+"""Tables: means and intervals over seeds, published numbers in their own columns, the same in all three formats."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from ctrh.paper import profiles
+from ctrh.paper.tables import (
+    article_table,
+    beside_published,
+    over_seeds,
+    save_table,
+    to_latex,
+    to_markdown,
+    wide,
+)
+
+DEMO = profiles.DEMO
+
+
+def grid(seeds=(0, 1, 2), methods=("LSH", "CTRH"), metrics=("map_all", "map_1000", "fit_seconds")):
+    generator = np.random.default_rng(0)
+    rows = [
+        {"dataset": dataset, "method": method, "label": method, "bits": bits, "seed": seed, "metric": metric}
+        for dataset in ("scenes-mir", "scenes-nus")
+        for method in methods
+        for bits in (16, 32)
+        for metric in metrics
+        for seed in seeds
+    ]
+    return pd.DataFrame(rows).assign(value=generator.uniform(40, 90, len(rows)))
+
+
+BY = ["method", "dataset", "bits", "metric"]
+
+
+def test_interval_is_students():
+    rows = grid(seeds=range(5))
+    table = over_seeds(rows, BY)
+    for line in table.itertuples():
+        chosen = (rows[BY] == [line.method, line.dataset, line.bits, line.metric]).all(axis=1)
+        values = rows.loc[chosen, "value"]
+        low, high = stats.t.interval(0.95, 4, values.mean(), values.sem())
+        assert (line.mean, line.low, line.high, line.seeds) == pytest.approx((values.mean(), low, high, 5))
+
+
+def test_one_seed_has_no_interval():
+    table = over_seeds(grid(seeds=(0,)), BY)
+    assert table["low"].isna().all() and table["high"].isna().all() and set(table["seeds"]) == {1}
+    assert table["mean"].tolist() == grid(seeds=(0,))["value"].tolist()
+
+
+def test_seed_twice_in_a_group_raises():
+    rows = pd.concat([grid(), grid().head(1)])
+    with pytest.raises(ValueError, match="do not tell the rows apart"):
+        over_seeds(rows, BY)
+
+
+def test_published_numbers_stand_beside_what_they_belong_to():
+    table = article_table(grid(), 1, DEMO)
+    assert list(table.columns) == [
+        "method",
+        "dataset",
+        "bits",
+        "metric",
+        "mean",
+        "low",
+        "high",
+        "seeds",
+        "published",
+    ]
+    assert set(table["metric"]) == {"map_all"}
+    published = table.set_index(["method", "dataset", "bits"])["published"]
+    assert published["LSH", "scenes-mir", 16] == 56.23
+    assert published["LSH", "scenes-mir", 32] == 57.75
+    second = article_table(grid(), 2, DEMO)
+    assert set(second["metric"]) == {"map_1000"}
+    assert second.set_index(["method", "dataset", "bits"])["published"]["LSH", "scenes-mir", 32] == 59.19
+
+
+def test_method_that_the_article_does_not_have_has_no_published_number():
+    table = beside_published(over_seeds(grid(methods=("random",)), BY), 1, DEMO)
+    assert table["published"].isna().all() and len(table) == 12
+
+
+def test_variants_go_by_their_label():
+    rows = grid(methods=("CTRH",)).assign(label="Baseline")
+    table = article_table(rows, 5, DEMO, name_column="label")
+    assert table.columns[0] == "variant"
+    assert table.set_index(["dataset", "bits"])["published"]["scenes-mir", 16] == 63.6
+
+
+def test_wide_keeps_measured_and_published_apart_and_marks_the_best():
+    table = article_table(grid(), 1, DEMO)
+    frame = wide(table, "method", DEMO)
+    assert list(frame.columns.get_level_values(0).unique()) == [
+        "measured (demo)",
+        "published (MirFlickr)",
+        "published (NUS-WIDE)",
+    ]
+    assert frame.loc[("scenes-mir", "LSH"), ("published (MirFlickr)", "16 bits")] == "56.23"
+    assert frame.loc[("scenes-nus", "LSH"), ("published (MirFlickr)", "16 bits")] == ""
+    column = frame.loc["scenes-mir", ("measured (demo)", "16 bits")]
+    means = table.query("dataset == 'scenes-mir' and bits == 16").set_index("method")["mean"]
+    assert [name for name in column.index if column[name].startswith("*")] == [means.idxmax()]
+    assert all("±" in cell for cell in column)
+    with pytest.raises(ValueError, match="one metric at a time"):
+        wide(over_seeds(grid(), BY), "method", DEMO)
+
+
+def test_markdown_has_every_cell_in_its_place():
+    frame = wide(article_table(grid(seeds=(0,)), 1, DEMO), "method", DEMO)
+    lines = to_markdown(frame).splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert {len(line) for line in cells} == {2 + frame.shape[1]} and len(cells) == 2 + len(frame)
+    assert cells[0][:4] == ["data set", "method", "16 bits, measured (demo)", "32 bits, measured (demo)"]
+    assert cells[2][2].strip("*") == frame.iloc[0, 0].strip("*")
+    assert "**" in to_markdown(frame)
+
+
+def test_latex_is_balanced_and_escaped():
+    frame = wide(article_table(grid(), 2, DEMO), "method", DEMO)
+    text = to_latex(frame, "100 % of a_b & c")
+    assert r"100 \% of a\_b \& c" in text and r"$\pm$" in text and "±" not in text
+    assert text.count("{") == text.count("}") and text.count(r"\begin") == text.count(r"\end") == 2
+    body = [line for line in text.splitlines() if line.endswith(r"\\")][1:]
+    assert {line.count(" & ") for line in body} == {1 + frame.shape[1]}
+
+
+def test_saved_in_three_formats_the_same_each_time(tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_FIGURES", str(tmp_path))
+    table = article_table(grid(), 1, DEMO)
+    path = save_table(table, "table1", DEMO, titles={"map_all": "mAP@all"})
+    files = {each.name: each.read_bytes() for each in path.parent.iterdir()}
+    assert set(files) == {"table1.csv", "table1.md", "table1.tex"}
+    pd.testing.assert_frame_equal(pd.read_csv(path), table, check_dtype=False, rtol=1e-8)
+    assert b"mAP@all. Measured: profile demo; published" in files["table1.md"]
+    save_table(table, "table1", DEMO, titles={"map_all": "mAP@all"})
+    assert files == {each.name: each.read_bytes() for each in path.parent.iterdir()}
