@@ -65,7 +65,8 @@ def read_folder(
         root / "tags.csv", "pictures without a row, taken as photos without tags", bare, "add them"
     )
 
-    names = _readable(root, sorted(pictures), complaints)
+    images = _readable(root, sorted(pictures), complaints)
+    names = list(images.names)
     tag_lists = [tag_rows[name].words if name in tag_rows else () for name in names]
     vocabulary = build_vocabulary(tag_lists, least)
     if not vocabulary:
@@ -76,6 +77,7 @@ def read_folder(
         known = set(vocabulary)
         names = [n for n, words in zip(names, tag_lists, strict=True) if not known.isdisjoint(words)]
         tag_lists = [tag_rows[name].words for name in names]
+        images = FileImages(images.root, names)
     tags = tag_matrix(tag_lists, vocabulary)
     labels, label_names = _read_labels(root / "labels.csv", names, pictures, complaints)
     if common is None:
@@ -83,7 +85,7 @@ def read_folder(
     split = _split(root, np.diff(tags.indptr) > 0, labels, queries, train, seed)
     return Photos(
         name=root.resolve().name,
-        images=FileImages(root / "images", names),
+        images=images,
         names=tuple(names),
         tags=tags,
         vocabulary=vocabulary,
@@ -140,8 +142,8 @@ def _known(path: Path, column: str, pictures: set[str], complaints: Complaints) 
     return found
 
 
-def _readable(root: Path, names: list[str], complaints: Complaints) -> list[str]:
-    """The names whose files decode completely. The answer is kept in the cache under the files' content."""
+def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImages:
+    """The pictures whose files decode completely. The answer is kept in the cache under the files' content."""
     folder = root / "images"
     refused = {name: "no permission to read it" for name in names if not os.access(folder / name, os.R_OK)}
     images = FileImages(folder, [name for name in names if name not in refused])
@@ -164,7 +166,7 @@ def _readable(root: Path, names: list[str], complaints: Complaints) -> list[str]
     readable = [name for name in names if name not in refused]
     if not readable:
         raise FolderError(f"{folder} holds no readable picture: put JPEG or PNG files there")
-    return readable
+    return images if readable == list(images.names) else FileImages(folder, readable)
 
 
 def _read_labels(

@@ -19,18 +19,15 @@ would be query and database.) Drawings are put on white and padded to a square, 
 
 from __future__ import annotations
 
-import csv
 import json
-import os
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from xml.parsers import expat
 
 from ctrh.data.images import BadImageError, in_threads, open_image, square
-from ctrh.data.tables import FolderError, split_words
+from ctrh.data.tables import FolderError, split_words, write_table
 from ctrh.progress import progress
 from ctrh.store import replacing
 
@@ -74,9 +71,9 @@ def convert(source: str | Path, out: str | Path, size: int = 224) -> Conversion:
     skipped = [(drawing.name, reason) for drawing, reason in outcome if reason]
     if not written:
         raise FolderError(f"{source}: none of {len(drawings)} pictures can be read: {skipped[0][1]}")
-    _write_csv(out / "labels.csv", ("image", "labels"), [(d.name, " ".join(d.labels)) for d in written])
-    _write_csv(out / "skipped.csv", ("name", "reason"), [*skipped, *unread])
-    _write_csv(out / "tags.csv", ("image", "tags"), [(d.name, " ".join(d.tags)) for d in written])
+    write_table(out / "labels.csv", ("image", "labels"), [(d.name, " ".join(d.labels)) for d in written])
+    write_table(out / "skipped.csv", ("name", "reason"), [*skipped, *unread])
+    write_table(out / "tags.csv", ("image", "tags"), [(d.name, " ".join(d.tags)) for d in written])
     return Conversion(tuple(written), tuple(skipped), tuple(unread))
 
 
@@ -200,10 +197,3 @@ def _write_picture(folder: Path, size: int, drawing: Drawing) -> str:
     with replacing(target) as temporary:
         picture.save(temporary)
     return ""
-
-
-def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator=os.linesep)
-        writer.writerow(header)
-        writer.writerows(rows)

@@ -7,9 +7,11 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+
+from ctrh.store import replacing
 
 SEPARATORS = re.compile(r"[\s,;]+")
 
@@ -83,6 +85,14 @@ def read_table(path: Path, column: str, complaints: Complaints) -> list[Row]:
     if not rows:
         raise FolderError(f"{path} has no rows: write one line per picture below the header image,{column}")
     return _merged(path, rows, complaints)
+
+
+def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Writes a CSV file in UTF-8, whole or not at all."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
 
 
 def _decode(path: Path) -> str:

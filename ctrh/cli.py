@@ -1,0 +1,207 @@
+"""The command line: photos with bad tags in, refined tags, codes and search results out.
+
+What a user can mend (a wrong folder, a damaged file, a full disk) is one line, ``error: ...``, and exit code 2;
+anything else is a fault of the program and shows its traceback. Ctrl-C ends with 130 and keeps finished work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import importlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+
+from ctrh import __version__
+
+EXAMPLE = """\
+example:
+  python -m ctrh fit holiday --out holiday-model      # holiday/images/..., holiday/tags.csv
+  python -m ctrh search holiday-model some.jpg --sheet found.png
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code."""
+    args = build_parser().parse_args(arguments)
+    try:
+        with warnings.catch_warnings():
+            # Oversized pictures are left out by name, which says it better.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.showwarning = _show_warning
+            # Imported here, because torch takes seconds and --help should not.
+            importlib.import_module(f"ctrh.commands.{args.command}").run(args)
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("interrupted: finished work is kept, the same command goes on from there", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; without this, Python complains once more when it exits.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, ArithmeticError) as error:
+        print(f"error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    print(f"warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return (
+            f"no space left on the disk of {error.filename or 'the output or cache folder'}: free some, or "
+            + ("set CTRH_CACHE to a folder on another disk")
+        )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m ctrh",
+        description="Weakly supervised image hashing via CLIP-guided tag refinement (CTRH).",
+        epilog=EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"ctrh {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_fit(commands)
+    _add_search(commands)
+    _add_refine(commands)
+    _add_data(commands)
+    return parser
+
+
+def _add_fit(commands) -> None:
+    command = _command(
+        commands,
+        "fit",
+        "learn codes for a folder of tagged photos",
+        "Refines the tags of FOLDER (images/, tags.csv, optional labels.csv), trains CTRH on them and encodes every "
+        "photo. With labels it also scores retrieval against LSH, SH and ITQ on the same features.",
+    )
+    command.add_argument(
+        "--out", required=True, metavar="MODEL_DIR", help="folder to write: weights, codes, tables"
+    )
+    command.add_argument("--bits", type=_at_least(1), default=32, help="length of the codes (default: 32)")
+    command.add_argument(
+        "--epochs", type=_at_least(1), default=30, help="passes over the photos (default: 30)"
+    )
+    command.add_argument(
+        "--backbone",
+        default="guide",
+        help='network that sees the photos, frozen: "guide" (default: the guide\'s own image encoder), small-alexnet, '
+        "alexnet, resnet50, ...",
+    )
+    command.add_argument(
+        "--tags",
+        choices=("refined", "user"),
+        default="refined",
+        help="train on refined tags (default) or on the users' own, for comparison",
+    )
+    _add_folder(command)
+    command.add_argument("--queries", type=_at_least(1), help="labelled photos to score with (default: 8 %%)")
+    command.add_argument("--train", type=_at_least(1), help="training photos (default: all tagged ones)")
+    _add_guide(command)
+
+
+def _add_search(commands) -> None:
+    command = _command(
+        commands, "search", "find the photos most like a picture", "Prints rank, Hamming distance and name."
+    )
+    command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
+    command.add_argument("query", metavar="QUERY_IMAGE", help="any picture file")
+    command.add_argument("-k", type=_at_least(1), default=10, help="how many photos (default: 10)")
+    command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
+
+
+def _add_refine(commands) -> None:
+    command = _command(
+        commands,
+        "refine",
+        "replace the tags of a folder by better ones",
+        "Replaces the tags of each photo by those that the guide sees in it (Eq. 3-8), as a table like tags.csv.",
+    )
+    command.add_argument("--out", metavar="FILE.csv", help="file to write (default: print)")
+    _add_folder(command)
+    _add_guide(command)
+
+
+def _add_data(commands) -> None:
+    data = commands.add_parser("data", help="prepare a data set", description="Prepares a data set.")
+    command = _command(
+        data.add_subparsers(metavar="DATA_SET", required=True),
+        "openclipart",
+        "OpenClipart's drawings and their tags, from Debian's packages",
+        "Makes a photo folder of Debian's unpacked packages openclipart-png and openclipart-svg:\n\n"
+        "  mkdir openclipart && cd openclipart\n"
+        "  apt-get download openclipart-png openclipart-svg\n"
+        "  dpkg-deb -x openclipart-png_*.deb . && dpkg-deb -x openclipart-svg_*.deb .\n"
+        "  cd .. && python -m ctrh data openclipart openclipart clipart\n\n"
+        "Without dpkg-deb: bsdtar -xOf FILE.deb 'data.tar.*' | bsdtar -xf -",
+    )
+    command.add_argument("source", metavar="SOURCE_DIR", help="where both packages were unpacked")
+    command.add_argument("out", metavar="OUT_DIR", help="folder to write: images/, tags.csv, labels.csv")
+    command.add_argument("--size", type=_at_least(8), default=224, help="pixels a side (default: 224)")
+
+
+def _command(commands, name: str, summary: str, description: str) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    command.set_defaults(command=name)
+    return command
+
+
+def _add_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="holds images/, tags.csv and perhaps labels.csv")
+    command.add_argument(
+        "--least", type=_at_least(1), default=2, help="photos that a word needs (default: 2)"
+    )
+    command.add_argument(
+        "--common", type=_at_least(1), help="photos that a common word needs (default: by size)"
+    )
+    command.add_argument("--drop-untagged", action="store_true", help="leave out photos without tags")
+    command.add_argument("--strict", action="store_true", help="stop at damaged pictures and odd rows")
+    command.add_argument("--seed", type=_at_least(0), default=0, help="of split and training (default: 0)")
+
+
+def _add_guide(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--guide", default="small", help="small (shipped) or an open_clip model, as ViT-B-32"
+    )
+    command.add_argument("--pretrained", help="weights of an open_clip model: tag or file")
+    command.add_argument("--weights", metavar="DIR", help="folder to look for weights in")
+    command.add_argument(
+        "--alpha",
+        type=_share,
+        default=0.0,
+        help="share of weights fine-tuned on the folder's tags, Eq. 2 (default: 0, no fine-tuning)",
+    )
+    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+
+
+def _at_least(least: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        return value
+
+    parse.__name__ = "whole number"  # argparse names the type in its message
+    return parse
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must lie in [0, 1], got {value}")
+    return value

@@ -1,0 +1,56 @@
+"""``python -m ctrh search``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from ctrh.commands.inputs import say
+from ctrh.data.images import BadImageError, open_image, square
+from ctrh.photo_search import load_search
+from ctrh.store import replacing
+
+TILE, CAPTION, COLUMNS = 160, 30, 6
+
+
+def run(args: Namespace) -> None:
+    query = open_image(Path(args.query), args.query)
+    found = load_search(args.model)
+    results = found.search(query, args.k)
+    print("rank  distance  photo")
+    for rank, (name, distance) in enumerate(results, start=1):
+        print(f"{rank:4}  {distance:8}  {name}")
+    if args.sheet:
+        captions = [f"{distance}: {Path(name).name}" for name, distance in results]
+        sheet = contact_sheet(
+            [query, *(_photo(found.folder, name) for name, _ in results)], ["query", *captions]
+        )
+        with replacing(args.sheet) as temporary:
+            sheet.save(temporary)
+        say(f"written: {args.sheet}")
+
+
+def contact_sheet(pictures: list[Image.Image], captions: list[str]) -> Image.Image:
+    """The pictures, whole, in rows of equal tiles with their captions below."""
+    rows = -(-len(pictures) // COLUMNS)
+    columns = min(COLUMNS, len(pictures))
+    sheet = Image.new("RGB", (columns * TILE, rows * (TILE + CAPTION)), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(12)
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left, top = place % COLUMNS * TILE, place // COLUMNS * (TILE + CAPTION)
+        sheet.paste(square(picture, TILE - 12, fit="pad"), (left + 6, top + 6))
+        while draw.textlength(caption, font) > TILE - 12:
+            caption = caption.rstrip("…")[:-1] + "…"
+        draw.text((left + 6, top + TILE), caption, "black", font)
+    return sheet
+
+
+def _photo(folder: Path, name: str) -> Image.Image:
+    """The photo, or an empty tile when the folder has moved or changed since fit."""
+    try:
+        return open_image(folder / name, name)
+    except BadImageError as error:
+        say(f"warning: not on the sheet: {error}")
+        return Image.new("RGB", (TILE, TILE), "lightgrey")

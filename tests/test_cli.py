@@ -1,0 +1,279 @@
+"""The command line from end to end on twelve pictures, and one line with a remedy for whatever a user gets wrong."""
+
+import csv
+import errno
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import ctrh.commands.fit
+import ctrh.photo_search
+from ctrh.cli import build_parser, main
+from ctrh.data.folder import read_folder
+from ctrh.guide import small
+from ctrh.photo_search import load_search
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 190)}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A file for the shipped guide's architecture with random weights: what is tested here is not their use."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(
+            {name: value.contiguous() for name, value in small.build().model.state_dict().items()}, path
+        )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve noisy pictures in three colours, tagged and labelled by colour."""
+    root, generator = tmp_path / "photos", np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    tags, labels = ["image,tags"], ["image,labels"]
+    for index in range(12):
+        colour = list(COLOURS)[index % 3]
+        pixels = generator.normal(COLOURS[colour], 40, (24, 32, 3)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"{index:02}.png")
+        tags.append(f"{index:02}.png,{colour} colour photo")
+        labels.append(f"{index:02}.png,{colour}")
+    (root / "tags.csv").write_text("\n".join(tags))
+    (root / "labels.csv").write_text("\n".join(labels))
+    return root
+
+
+@pytest.fixture
+def fit(folder, weights, tmp_path):
+    """``fit(*options)`` runs the command on the folder; ``fit.out`` is its model."""
+
+    def run(*options):
+        options = ("--pretrained", weights, "--bits", 8, "--epochs", 2, "--queries", 3, *options)
+        return main(["fit", str(folder), "--out", str(run.out), *map(str, options)])
+
+    run.out = tmp_path / "model"
+    return run
+
+
+def failed(capsys, code):
+    """The one line that a user sees when a command fails for a reason that the user can mend."""
+    assert code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]
+
+
+def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
+    assert fit() == 0
+    printed = capsys.readouterr().out.split()
+    results = pd.read_csv(fit.out / "results.csv")
+    assert results.method.tolist() == ["LSH", "SH", "ITQ", "CTRH"] and set(results.method) < set(printed)
+    assert results[["mAP@all", "mAP@5000", "P@10"]].map(lambda value: 0 <= value <= 1).all(axis=None)
+    assert len(pd.read_csv(fit.out / "history.csv")) == 2
+
+    query, sheet = folder / "images" / "04.png", tmp_path / "sheet.png"
+    assert main(["search", str(fit.out), str(query), "-k", "5", "--sheet", str(sheet)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
+    distances = [int(row[1]) for row in rows]
+    assert distances == sorted(distances) and distances[0] == 0
+    assert main(["search", str(fit.out), str(query), "-k", "99"]) == 0
+    found = {line.split()[2]: int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[1:]}
+    assert len(found) == 12 and found["04.png"] == 0
+    assert Image.open(sheet).size == (960, 190)
+
+
+def test_the_same_fit_twice_gives_the_same_model(fit, tmp_path):
+    fit()
+    first = {path.name: path.read_bytes() for path in fit.out.iterdir()}
+    fit.out = tmp_path / "again"
+    fit()
+    again = {path.name: path.read_bytes() for path in fit.out.iterdir()}
+    assert first.keys() == again.keys()
+    for name in ("names.json", "results.csv", "tags.csv", "ctrh.safetensors", "config.json"):
+        assert first[name] == again[name], name
+
+
+def test_user_tags_and_no_labels(fit, folder, capsys):
+    fit()
+    (folder / "labels.csv").unlink()
+    assert fit("--tags", "user", "--queries", 1) == 0
+    assert not (fit.out / "results.csv").exists()
+    rows = list(csv.reader(open(fit.out / "tags.csv", newline="")))
+    assert rows[1] == ["00.png", "colour photo red"]
+
+
+def test_refine_prints_or_writes_a_table_like_tags_csv(folder, weights, capsys, tmp_path):
+    command = ["refine", str(folder), "--pretrained", str(weights)]
+    assert main(command) == 0
+    printed = capsys.readouterr().out
+    assert main([*command, "--out", str(tmp_path / "refined.csv")]) == 0
+    assert (tmp_path / "refined.csv").read_text() == printed
+    (folder / "tags.csv").write_text(printed)
+    refined = read_folder(folder, strict=True, least=1)
+    assert (refined.tags.sum(axis=1) == 3).all()
+
+
+def test_refine_with_fine_tuning(folder, weights, monkeypatch, capsys):
+    asked = []
+
+    def not_really(guide, photos):
+        asked.append(len(photos))
+        return guide
+
+    monkeypatch.setattr("ctrh.commands.inputs.finetune", not_really)
+    assert main(["refine", str(folder), "--pretrained", str(weights), "--alpha", "0.5"]) == 0
+    assert asked == [12]
+
+
+def test_a_damaged_picture_is_a_warning_and_strict_an_error(fit, folder, capsys):
+    (folder / "images" / "03.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert fit() == 0
+    warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
+    (about,) = [line for line in warned if "03.png" in line]
+    assert "mend or remove" in about
+    assert "03.png" not in (fit.out / "names.json").read_text()
+    assert "03.png" in failed(capsys, fit("--strict"))
+
+
+def test_help_and_version_do_not_wait_for_torch():
+    script = "import sys, ctrh.cli; ctrh.cli.build_parser(); assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-m", "ctrh", "--help"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0 and "fit" in done.stdout and "openclipart" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["fit", "search", "refine", "data openclipart"])
+def test_every_command_explains_itself(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        build_parser().parse_args([*command.split(), "--help"])
+    assert caught.value.code == 0 and len(capsys.readouterr().out.splitlines()) > 8
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "",
+        "fly",
+        "fit photos",
+        "fit photos --out m --bits 0",
+        "fit photos --out m --bits many",
+        "search m q.jpg -k 0",
+    ]
+    + ["refine photos --alpha 2", "fit photos --out m --colour red", "data", "data openclipart a b --size 1"],
+)
+def test_wrong_options_end_with_usage(arguments, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(arguments.split())
+    assert caught.value.code == 2 and "usage:" in capsys.readouterr().err
+
+
+def test_folders_that_do_not_fit(fit, folder, capsys, tmp_path):
+    assert "nowhere is not a folder" in failed(capsys, main(["refine", str(tmp_path / "nowhere")]))
+    fit.out.mkdir()
+    (fit.out / "diary.txt").write_text("mine")
+    assert "holds something else" in failed(capsys, fit())
+    fit.out = fit.out / "diary.txt"
+    assert "is a file" in failed(capsys, fit())
+    fit.out = tmp_path / "fresh"
+    (folder / "tags.csv").write_text("image,tags\n00.png,red, colour\n")
+    assert "tags.csv, line 2: 3 cells for 2 columns" in failed(capsys, fit())
+    assert not fit.out.exists()
+    source = ["data", "openclipart", str(tmp_path), str(tmp_path / "clipart")]
+    assert "unpack openclipart-png" in failed(capsys, main(source))
+
+
+def test_unknown_networks_are_answered_with_the_known_ones(fit, capsys):
+    assert "choose one of alexnet" in failed(capsys, fit("--backbone", "brain"))
+    assert "no guide 'oracle'" in failed(capsys, fit("--guide", "oracle"))
+    assert not fit.out.exists()
+
+
+def test_search_refuses_what_is_not_a_whole_model_of_these_weights(fit, folder, weights, capsys, tmp_path):
+    query = str(folder / "images" / "00.png")
+    assert "holds no complete model: make one" in failed(capsys, main(["search", str(tmp_path), query]))
+    fit()
+    search = ["search", str(fit.out)]
+    capsys.readouterr()
+    assert "no such file" in failed(capsys, main([*search, str(tmp_path / "gone.jpg")]))
+    assert "not a picture" in failed(capsys, main([*search, str(folder / "tags.csv")]))
+    for name in ("config.json", "names.json", "ctrh.safetensors", "codes.npz"):
+        whole = (fit.out / name).read_bytes()
+        for part in (whole[: len(whole) // 2], b""):
+            (fit.out / name).write_bytes(part)
+            assert str(fit.out) in failed(capsys, main([*search, query]))
+        (fit.out / name).unlink()
+        assert str(fit.out) in failed(capsys, main([*search, query]))
+        (fit.out / name).write_bytes(whole)
+    assert main([*search, query]) == 0
+    names = (fit.out / "names.json").read_text()
+    (fit.out / "names.json").write_text('["one.png"]')
+    assert "1 names for 12 codes" in failed(capsys, main([*search, query]))
+    (fit.out / "names.json").write_text(names)
+
+    state = small.build().model.state_dict()
+    other = tmp_path / "other.safetensors"
+    save_file({name: value.contiguous() for name, value in state.items()}, other)
+    config = (fit.out / "config.json").read_text()
+    (fit.out / "config.json").write_text(config.replace(str(weights), str(other)))
+    assert "not those that" in failed(capsys, main([*search, query]))
+
+
+def test_a_full_disk_leaves_no_model_that_could_be_searched(fit, monkeypatch, capsys):
+    fit()
+    capsys.readouterr()
+
+    def full(path, value):
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(ctrh.photo_search, "_write_json", full)
+    assert "no space left" in failed(capsys, fit("--seed", 1))
+    with pytest.raises(ValueError, match="no complete model"):
+        load_search(fit.out)
+    assert not [path for path in fit.out.iterdir() if path.name.startswith(".")]
+    monkeypatch.undo()
+
+
+def test_an_interrupted_fit_may_be_repeated_into_the_same_folder(fit, monkeypatch, capsys):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ctrh.commands.fit, "save_search", interrupt)
+        assert fit() == 130
+    assert "interrupted: finished work is kept" in capsys.readouterr().err
+    assert fit() == 0
+    assert len(load_search(fit.out).names) == 12
+
+
+def test_a_fault_of_the_program_shows_where_it_is(fit, monkeypatch):
+    monkeypatch.setattr(ctrh.commands.fit, "features_of", lambda *args: None.shape)
+    with pytest.raises(AttributeError):
+        fit()
+
+
+def test_a_reader_that_stops_early_is_no_error():
+    script = (
+        "import sys, types, ctrh.cli\n"
+        "module = types.ModuleType('ctrh.commands.search')\n"
+        "module.run = lambda args: print('x\\n' * 1_000_000)\n"
+        "sys.modules['ctrh.commands.search'] = module\n"
+        "sys.exit(ctrh.cli.main(['search', 'model', 'query']))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(timeout=60) == 0
