@@ -1,0 +1,263 @@
+"""How the shipped guides are trained: ``python -m ctrh.guide.pretrain --name small --seed 1001``.
+
+The part of web pre-training is played by scenes of other seeds than any data set uses, captioned with random subsets
+of what they show: things by name (six languages), kinds, concepts, background and look. Three losses share the batch:
+CLIP's contrastive loss over captions; a softmax of each image over single-word prompts, on the class token and on the
+mean of all tokens; and the same for the patch under each thing, which stands in for the billions of pairs from which
+CLIP learns where things are (Eq. 4-8 compare every token with text, so every token has to live in the joint space).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm import tqdm
+
+from ctrh.data.scenes.compose import SIZE, Mix, Scene, Thing, compose
+from ctrh.data.scenes.draw import draw
+from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KIND_OF_GLYPH, KINDS, LANGUAGES, LOOKS, names
+from ctrh.guide.small import MEAN, STD, SmallTokenizer, build
+from ctrh.store import cache_dir, content_key, replacing
+
+TEMPLATE = "A photo of a {}"
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """``seed`` also selects the scenes: two seeds are two corpora."""
+
+    seed: int = 1001
+    scenes: int = 50_000
+    held_out: int = 2_000
+    epochs: int = 12
+    batch: int = 256
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+    names_in_batch: int = 96
+
+
+class Words:
+    """All words of the corpus, and which of them are true of a scene."""
+
+    def __init__(self) -> None:
+        fine = {
+            word
+            for glyph in KIND_OF_GLYPH
+            for language in ("en", *LANGUAGES)
+            for word in names(glyph, language)
+        }
+        self.coarse = (*CONCEPTS, *(look for look in LOOKS if look not in CONCEPTS))
+        self.all = (*self.coarse, *sorted(fine - set(self.coarse)))
+        self.index = {word: i for i, word in enumerate(self.all)}
+
+    def of(self, scene: Scene) -> list[int]:
+        true = set(scene.words) | ({scene.look} if scene.look else set())
+        for thing in scene.things:
+            for language in ("en", *LANGUAGES):
+                true.update(names(thing.glyph, language))
+        return sorted(self.index[word] for word in true)
+
+    def of_thing(self, thing: Thing) -> list[int]:
+        true = {*KINDS[thing.kind].words, *names(thing.glyph)}
+        return sorted(self.index[word] for word in true)
+
+    def caption(self, scene: Scene, rng: np.random.Generator) -> str:
+        """A random part of what the scene shows, each thing by one of its words."""
+        parts = []
+        for thing in scene.things:
+            fine = (
+                names(thing.glyph) if rng.random() < 0.8 else names(thing.glyph, str(rng.choice(LANGUAGES)))
+            )
+            kind = KINDS[thing.kind]
+            pool = [kind.word, *kind.above, *fine[:1]]
+            parts.append(str(rng.choice(pool)))
+        parts.append(str(rng.choice(BACKGROUNDS[scene.background])))
+        if scene.look and rng.random() < 0.5:
+            parts.append(scene.look)
+        kept = max(1, int(rng.binomial(len(parts), 0.7)))
+        return TEMPLATE.format(", ".join(rng.permutation(parts)[:kept]))
+
+
+def corpus(seed: int, count: int) -> tuple[np.ndarray, list[Scene]]:
+    """(count, 112, 112, 3) uint8, memory-mapped from the cache, and the scenes."""
+    scenes = [compose(seed, index) for index in range(count)]
+    path = cache_dir() / "corpus" / f"{content_key(seed, count, Mix())}.npy"
+    if not path.exists():
+        with replacing(path) as temporary, ProcessPoolExecutor() as pool:
+            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, SIZE, SIZE, 3))
+            drawn = pool.map(draw, scenes, chunksize=256)
+            for index, picture in enumerate(tqdm(drawn, "drawing", total=count, disable=None)):
+                pixels[index] = picture
+            pixels.flush()
+    return np.load(path, mmap_mode="r"), scenes
+
+
+def pixels_to_tensor(pixels: np.ndarray) -> Tensor:
+    """(B, 112, 112, 3) uint8 -> (B, 3, 112, 112) float32, normalised as the guide's transform does it."""
+    batch = torch.from_numpy(np.array(pixels)).permute(0, 3, 1, 2).float() / 255
+    return (batch - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def image_tokens(model: CLIP, batch: Tensor) -> Tensor:
+    """All tokens in the joint space, normalised, (B, 50, D)."""
+    visual = model.visual
+    tokens = visual.ln_post(visual.transformer(visual._embeds(batch))) @ visual.proj
+    return F.normalize(tokens, dim=-1)
+
+
+def patch_of(thing: Thing, look: str | None, flipped: bool) -> int:
+    """The index among the 50 tokens of the patch that shows the middle of ``thing``."""
+    x, y = thing.centre
+    if look == "macro":
+        x, y = (x * SIZE - 14) / (SIZE - 28), (y * SIZE - 16) / (SIZE - 28)
+    x = 1 - x if flipped else x
+    column, row = (min(6, max(0, int(7 * place))) for place in (x, y))
+    return 1 + 7 * row + column
+
+
+def word_loss(image: Tensor, words: Tensor, true: Tensor, scale: Tensor) -> Tensor:
+    """Softmax over words against the even distribution over an image's true words. (B, D), (W, D), (B, W)."""
+    target = true.float() / true.sum(dim=1, keepdim=True).clamp(min=1)
+    return F.cross_entropy(scale * image @ words.T, target)
+
+
+def train(config: PretrainConfig, out: Path) -> None:
+    """Trains one guide and writes its weights in half precision to ``out``."""
+    torch.manual_seed(config.seed)
+    model, _, tokenizer = build()
+    model = model.to(memory_format=torch.channels_last)
+    words = Words()
+    pixels, scenes = corpus(config.seed, config.scenes)
+    held_pixels, held_scenes = corpus(config.seed + 1, config.held_out)
+    true_words = [words.of(scene) for scene in scenes]
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    plain = [p for p in model.parameters() if p.ndim < 2]
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=config.lr, betas=(0.9, 0.98))
+    per_epoch = config.scenes // config.batch
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_warm_cosine, config.epochs * per_epoch))
+    rng = np.random.default_rng(config.seed)
+    for epoch in range(config.epochs):
+        order, begun, losses = rng.permutation(config.scenes), time.time(), []
+        model.train()
+        for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
+            rows = np.sort(order[step * config.batch : (step + 1) * config.batch])
+            batch = pixels_to_tensor(pixels[rows])
+            flip = torch.from_numpy(rng.random(len(rows)) < 0.5)
+            batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
+            captions = tokenizer([words.caption(scenes[row], rng) for row in rows])
+            things = [(i, thing) for i, row in enumerate(rows) for thing in scenes[row].things]
+            patches = [patch_of(thing, scenes[rows[i]].look, bool(flip[i])) for i, thing in things]
+            true_lists = [true_words[row] for row in rows] + [words.of_thing(thing) for _, thing in things]
+            chosen, true = _batch_words(words, true_lists, config.names_in_batch, rng)
+            prompts = tokenizer([TEMPLATE.format(words.all[word]) for word in chosen])
+            # The plain attention kernel: on CPUs the backward pass of the fused one is several times slower.
+            with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
+                tokens = image_tokens(model, batch).float()
+                caption, prompt = (_encode(model, ids).float() for ids in (captions, prompts))
+            scale = model.logit_scale.exp().clamp(max=100)
+            token, mean = tokens[:, 0], F.normalize(tokens.mean(dim=1), dim=-1)
+            logits, own = scale * token @ caption.T, torch.arange(len(rows))
+            contrastive = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
+            whole, part = true[: len(rows)], true[len(rows) :]
+            by_word = word_loss(token, prompt, whole, scale) + 0.5 * word_loss(mean, prompt, whole, scale)
+            by_patch = word_loss(tokens[[i for i, _ in things], patches], prompt, part, scale)
+            loss = 0.5 * contrastive + by_word + by_patch
+            optimiser.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            losses.append((contrastive.item(), by_word.item(), by_patch.item()))
+        with replacing(out) as temporary:
+            save_file({k: _half(v) for k, v in model.state_dict().items()}, temporary)
+        by_class, by_mean = held_out_precision(model, tokenizer, held_pixels, held_scenes)
+        print(
+            f"epoch {epoch + 1}: contrastive {np.mean(losses, 0)[0]:.3f}, words {np.mean(losses, 0)[1]:.3f}, "
+            f"patches {np.mean(losses, 0)[2]:.3f}, "
+            f"R-precision {by_class:.3f} (class token) {by_mean:.3f} (mean), {time.time() - begun:.0f} s",
+            flush=True,
+        )
+
+
+def _encode(model: CLIP, ids: Tensor) -> Tensor:
+    """Normalised text features as ``model.encode_text`` gives them, without computing columns of mere padding."""
+    length = int((ids != 0).sum(dim=1).max())
+    hidden = model.token_embedding(ids[:, :length]) + model.positional_embedding[:length]
+    hidden = model.ln_final(model.transformer(hidden, attn_mask=model.attn_mask[:length, :length]))
+    last = hidden[torch.arange(len(ids)), ids.argmax(dim=1)]
+    return F.normalize(last @ model.text_projection, dim=-1)
+
+
+def _warm_cosine(steps: int, step: int) -> float:
+    warm = 0.04 * steps
+    return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
+
+
+def _half(value: Tensor) -> Tensor:
+    return value.half().contiguous() if value.is_floating_point() else value
+
+
+def _batch_words(
+    words: Words, true: list[list[int]], most_names: int, rng: np.random.Generator
+) -> tuple[np.ndarray, Tensor]:
+    """All coarse words and some of the names that occur; which of them are true, (B, W) bool."""
+    dense = np.zeros((len(true), len(words.all)), dtype=bool)
+    for row, columns in enumerate(true):
+        dense[row, columns] = True
+    occurring = np.flatnonzero(dense.any(axis=0))
+    fine = rng.permutation(occurring[occurring >= len(words.coarse)])[:most_names]
+    chosen = np.concatenate([np.arange(len(words.coarse)), fine])
+    return chosen, torch.from_numpy(dense[:, chosen])
+
+
+@torch.no_grad()
+def held_out_precision(
+    model: CLIP, tokenizer: SmallTokenizer, pixels: np.ndarray, scenes: list[Scene]
+) -> tuple[float, float]:
+    """Zero-shot R-precision over the concept words: by the class token, by the mean token."""
+    model.eval()
+    text = model.encode_text(tokenizer([TEMPLATE.format(word) for word in CONCEPTS]), normalize=True)
+    tokens = [image_tokens(model, pixels_to_tensor(pixels[i : i + 256])) for i in range(0, len(scenes), 256)]
+    precisions = []
+    for view in (torch.cat([t[:, 0] for t in tokens]), torch.cat([t.mean(dim=1) for t in tokens])):
+        ranked = (view @ text.T).argsort(dim=1, descending=True).numpy()
+        hits = [
+            np.mean([CONCEPTS[word] in scene.words for word in row[: len(scene.words)]])
+            for row, scene in zip(ranked, scenes, strict=True)
+        ]
+        precisions.append(float(np.mean(hits)))
+    return precisions[0], precisions[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m ctrh.guide.pretrain", description=__doc__)
+    parser.add_argument("--name", default="small", help="writes ctrh/weights/guide-NAME.safetensors")
+    parser.add_argument(
+        "--seed", type=int, default=PretrainConfig.seed, help="of the weights and of the scenes"
+    )
+    parser.add_argument("--scenes", type=int, default=PretrainConfig.scenes)
+    parser.add_argument("--epochs", type=int, default=PretrainConfig.epochs)
+    options = parser.parse_args()
+    config = PretrainConfig(seed=options.seed, scenes=options.scenes, epochs=options.epochs)
+    train(config, Path(__file__).parents[1] / "weights" / f"guide-{options.name}.safetensors")
+
+
+if __name__ == "__main__":
+    main()
