@@ -148,15 +148,19 @@ class Pictures(Dataset):
 
     def __init__(self, images: Images, backbone: Backbone, indices: np.ndarray | None = None) -> None:
         self.images = images
-        self.preprocess = backbone.preprocess
+        self.backbone = backbone
         self.indices = np.arange(len(images)) if indices is None else np.asarray(indices)
         self.key = content_key(images.key, self.indices, backbone.key)
+
+    def take(self, rows: np.ndarray) -> Pictures:
+        """Some of these pictures, by row."""
+        return Pictures(self.images, self.backbone, self.indices[rows])
 
     def __len__(self) -> int:
         return len(self.indices)
 
     def __getitem__(self, row: int) -> Tensor:
-        return self.preprocess(self.images[int(self.indices[row])])
+        return self.backbone.preprocess(self.images[int(self.indices[row])])
 
 
 def backbone_features(
@@ -166,7 +170,7 @@ def backbone_features(
     batch_size: int = 64,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
-    """The features of the pictures ``indices`` (all by default) -> (N, F) float32, computed once, then cached."""
+    """The features of the pictures ``indices`` (all by default) -> (N, F) float32, computed once, cached."""
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
 
     def compute() -> dict[str, np.ndarray]:
@@ -194,8 +198,9 @@ def _torchvision(
             model.load_state_dict(default.get_state_dict(progress=False, check_hash=True))
         except OSError as error:
             raise FileNotFoundError(
-                f"the ImageNet weights of {build.__name__} are not in {torch.hub.get_dir()}/checkpoints and cannot "
-                f"be downloaded ({error}): fetch {default.url} where there is a network and pass the file as weights"
+                f"the ImageNet weights of {build.__name__} are not in {torch.hub.get_dir()}/checkpoints and "
+                f"cannot be downloaded ({error}): fetch {default.url} where there is a network and pass the "
+                "file as weights"
             ) from error
     elif weights is not None:
         _fill(model, Path(weights))
@@ -210,7 +215,7 @@ def _fill(module: nn.Module, path: Path) -> None:
 
 
 def _key(name: str, module: nn.Module, preprocess: Preprocess) -> str:
-    """Weights by value, preprocessing by what it makes of a picture: a function has no content to name it by."""
+    """Weights by value, preprocessing by what it makes of a picture, a function having no content to hash."""
     weights = {entry: value.detach().cpu().numpy() for entry, value in module.state_dict().items()}
     rows, columns = np.mgrid[0:61, 0:97]
     probe = np.stack([rows * 4, columns * 2, rows * columns % 251], axis=-1).astype(np.uint8)

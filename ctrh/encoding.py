@@ -67,8 +67,9 @@ def code_statistics(h: Tensor) -> dict[str, Any]:
     note = ""
     if count > 1 and distinct <= max(1, count // 100):
         note = (
-            f"the codes have collapsed: {distinct} distinct among {count} images, {dead} of {bits.shape[1]} bits "
-            "constant; retrieval will be near chance. Raise the hinge's weight or lower the learning rates."
+            f"the codes have collapsed: {distinct} distinct among {count} images, {dead} of "
+            f"{bits.shape[1]} bits constant; retrieval will be near chance. Raise the hinge's weight or "
+            "lower the learning rates."
         )
     return {
         "unique_codes": distinct / count,

@@ -63,8 +63,7 @@ class Mapping(nn.Linear):
 
 
 class TagWeighting(nn.Module):
-    """Eq. (11)-(14): the mapped code v asks its image's own tags, and the answer is the text representation
-    r.
+    """Eq. (11)-(14): the mapped code v asks its image's own tags; the answer is their representation r.
 
     ``ffn_ratio`` is the FFN's inner width over D; ``head_reduction`` of A_i: "mean" over heads or "sum"
     (which is the same once A_i is normalised).
@@ -124,7 +123,7 @@ class TagWeighting(nn.Module):
         return (query @ key).transpose(0, 1) / math.sqrt(head_width)
 
     def _answer(self, mixed: Tensor) -> Tensor:
-        """(N, heads, D) tags mixed by softmax -> Z (N, D), concat_a(W_v^a mixed_a) W_o: V_a is linear in t."""
+        """(N, heads, D) tags mixed by softmax -> Z (N, D), concat_a(W_v^a mixed_a) W_o (V_a is linear)."""
         head_width = mixed.shape[2] // self.heads
         value = self.value.weight.unflatten(0, (self.heads, head_width))  # (heads, d_k, D)
         z = mixed.transpose(0, 1) @ value.transpose(1, 2)  # (heads, N, d_k)

@@ -95,9 +95,12 @@ class TrainingData:
 
     @property
     def key(self) -> str:
-        """Names the content; of pictures as far as their ``key`` tells it."""
-        tensor = isinstance(self.inputs, Tensor)
-        inputs = self.inputs.numpy() if tensor else [len(self), getattr(self.inputs, "key", "")]
+        """Names the content. Raises ``ValueError`` for a ``Dataset`` without a ``key`` that does."""
+        if not isinstance(self.inputs, Tensor) and not hasattr(self.inputs, "key"):
+            raise ValueError(
+                "a Dataset needs a `key` that names its content before checkpoints can rely on it"
+            )
+        inputs = self.inputs.numpy() if isinstance(self.inputs, Tensor) else self.inputs.key
         return content_key(inputs, {name: target.numpy() for name, target in self.targets.items()})
 
     def batches(
@@ -197,7 +200,8 @@ def _epoch(
         loss, terms = model.loss(batch)
         values = {"loss": loss.detach(), **terms}
         if not math.isfinite(loss.item()):
-            raise _diverged(values, batch["x"], epoch + 1, step)
+            read = data.inputs if isinstance(data.inputs, Tensor) else batch["x"]
+            raise _diverged(values, read, epoch + 1, step)
         optimiser.zero_grad()
         fabric.backward(loss)
         for group in optimiser.param_groups:
@@ -236,11 +240,11 @@ def _isolated(fabric: Fabric, seed: int, epoch: int) -> Iterator[None]:
         yield
 
 
-def _diverged(values: Mapping[str, Tensor], x: Tensor, epoch: int, step: int) -> TrainingDiverged:
+def _diverged(values: Mapping[str, Tensor], inputs: Tensor, epoch: int, step: int) -> TrainingDiverged:
     """Blames the first term that is not finite (the sum comes last) and looks for the cause in the inputs."""
     guilty = [name for name, value in values.items() if not torch.isfinite(value)]
     term = next((name for name in guilty if name != "loss"), "loss")
-    if torch.isfinite(x).all():
+    if torch.isfinite(inputs).all():
         remedy = "lower the learning rates, or train in precision 32-true if it was another"
     else:
         remedy = "the inputs hold NaN or infinite values: compute the features anew or leave those images out"

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Subset
 
-from ctrh.backbones import Backbone
+from ctrh.backbones import Backbone, Pictures
 from ctrh.encoding import CodesCollapsed, relaxed_codes
 from ctrh.losses import MIRFLICKR, LossConfig, inverse_frequency
 from ctrh.network import CTRHNetwork, TagWeighting, padded_tags
@@ -32,8 +32,10 @@ class CTRHConfig:
 
     ``tag_weighting=False`` is the paper's Baseline (on user tags) or +TR (on replaced tags); with it but with
     a last weight of 0 in ``losses`` it is +TR+TW. Readings (METHOD.md): ``heads``, ``ffn_ratio``, ``dropout``
-    of Eq. (11)-(14); ``head_reduction`` of A_i, "mean" or "sum"; ``alternate``, 0 for joint updates, else for
-    so many epochs tag weighting and for as many the rest (WSHRCA: 2).
+    of Eq. (11)-(14); ``head_reduction`` of A_i, "mean" or "sum"; ``text_length``, the mean length that the
+    tag features of Eq. (10) are scaled to, None for as they come: the sharpness and the pace of the attention
+    depend on it; ``alternate``, 0 for joint updates, else for so many epochs tag weighting and for as many
+    the rest (WSHRCA: 2).
     """
 
     bits: int = 48
@@ -44,11 +46,14 @@ class CTRHConfig:
     ffn_ratio: int = 4
     dropout: float = 0.1
     head_reduction: str = "mean"
+    text_length: float | None = None
     alternate: int = 0
 
     def __post_init__(self) -> None:
         if self.bits < 1:
             raise ValueError(f"bits must be at least 1, got {self.bits}")
+        if self.text_length is not None and self.text_length <= 0:
+            raise ValueError(f"text_length must be positive or None, got {self.text_length}")
         if self.alternate < 0 or (self.alternate and not self.tag_weighting):
             raise ValueError("alternate must be 0, or with tag weighting the epochs of a turn")
         if self.losses.beta == "inverse_frequency" and not self.tag_weighting:
@@ -88,10 +93,12 @@ class CTRH:
         text = torch.as_tensor(np.asarray(text, dtype=np.float32))
         if tags.shape != (len(inputs), len(text)):
             raise ValueError(
-                f"tags have shape {tags.shape}, expected {(len(inputs), len(text))} (images, words with features)"
+                f"tags have shape {tags.shape}, expected {(len(inputs), len(text))} (images, words in text)"
             )
         if not torch.isfinite(text).all():
             raise ValueError("the text features hold NaN or infinite values")
+        if self.config.text_length is not None:
+            text = text * (self.config.text_length / text.norm(dim=1).mean())
         tagged = np.flatnonzero(tags.sum(axis=1))
         if not len(tagged):
             raise ValueError("no image has a tag: there is nothing to learn from")
@@ -177,6 +184,8 @@ def _readable(inputs: np.ndarray | Tensor | Dataset) -> Tensor | Dataset:
 def _take(inputs: Tensor | Dataset, rows: np.ndarray) -> Tensor | Dataset:
     if len(rows) == len(inputs):
         return inputs
+    if isinstance(inputs, Pictures):
+        return inputs.take(rows)
     return inputs[torch.from_numpy(rows)] if isinstance(inputs, Tensor) else Subset(inputs, rows.tolist())
 
 

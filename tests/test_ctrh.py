@@ -1,0 +1,232 @@
+"""CTRH as a whole: learns, repeats itself, resumes, saves and loads, refuses what does not fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from ctrh.backbones import Backbone, Pictures, small_preprocess
+from ctrh.encoding import CodesCollapsed
+from ctrh.losses import LossConfig
+from ctrh.methods.ctrh import CTRH, CTRHConfig
+from ctrh.training import TrainConfig
+
+TRAIN = TrainConfig(epochs=3, batch_size=8, lr_head=0.1, lr_tags=0.02)
+CONFIG = CTRHConfig(bits=8, heads=2, ffn_ratio=1, train=TRAIN)
+
+
+@pytest.fixture
+def problem() -> tuple[np.ndarray, sp.csr_array, np.ndarray, np.ndarray]:
+    """48 images of three subjects with two of its four tags each: features, tags, text, subject."""
+    generator = np.random.default_rng(0)
+    subject = np.arange(48) % 3
+    features = np.eye(3)[subject] @ generator.normal(size=(3, 10)) + 0.2 * generator.normal(size=(48, 10))
+    text = 3 * (np.eye(3)[np.arange(12) // 4] @ generator.normal(size=(3, 8))) + generator.normal(
+        size=(12, 8)
+    )
+    tags = np.zeros((48, 12), dtype=bool)
+    for image in range(48):
+        tags[image, 4 * subject[image] + generator.choice(4, 2, replace=False)] = True
+    return features.astype(np.float32), sp.csr_array(tags), text.astype(np.float32), subject
+
+
+def tiny_backbone(seed: int = 0) -> Backbone:
+    torch.manual_seed(seed)
+    module = nn.Sequential(nn.AvgPool2d(28), nn.Flatten(), nn.Linear(48, 6), nn.BatchNorm1d(6, momentum=0.9))
+    return Backbone("tiny", module, 6, small_preprocess, key=str(seed))
+
+
+def test_codes_follow_the_subjects(problem):
+    features, tags, text, subject = problem
+    hasher = CTRH(replace(CONFIG, train=replace(TRAIN, epochs=25)))
+    history = hasher.fit(features, tags, text)
+    codes = hasher.encode(features)
+    assert codes.shape == (48, 8) and codes.dtype == bool
+    assert len(history) == 40 and history["hinge"].iloc[-1] < history["hinge"].iloc[0]
+    distance = (codes[:, None] != codes[None]).sum(axis=2)
+    same = subject[:, None] == subject[None]
+    assert distance[same].mean() + 1 < distance[~same].mean()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(CONFIG, tag_weighting=False),
+        replace(CONFIG, losses=LossConfig(weights=(1, 10, 1, 0))),
+        replace(CONFIG, losses=LossConfig(beta="inverse_frequency", gamma=2.0, normalise_attention=False)),
+        replace(CONFIG, alternate=1, head_reduction="sum", text_length=10.0),
+    ],
+)
+def test_ablations_and_readings_train_save_and_load(problem, config, tmp_path):
+    features, tags, text, _ = problem
+    hasher = CTRH(config)
+    history = hasher.fit(features, tags, text)
+    assert np.isfinite(history["loss"]).all()
+    assert ("tag_balanced" in history) == config.tag_weighting
+    hasher.save(tmp_path / "model.safetensors")
+    loaded = CTRH.load(tmp_path / "model.safetensors")
+    assert loaded.config == config
+    np.testing.assert_array_equal(loaded.encode(features), hasher.encode(features))
+    assert_same_network(loaded, hasher)
+
+
+def assert_same_network(first: CTRH, second: CTRH) -> None:
+    states = [hasher.network.state_dict() for hasher in (first, second)]
+    assert states[0].keys() == states[1].keys()
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def test_text_length_scales_the_tag_features(problem):
+    features, tags, text, _ = problem
+    hasher = CTRH(replace(CONFIG, text_length=10.0, train=replace(TRAIN, epochs=1)))
+    hasher.fit(features, tags, text)
+    scaled = hasher.network.text.numpy()
+    assert np.linalg.norm(scaled, axis=1).mean() == pytest.approx(10, rel=1e-5)
+    np.testing.assert_allclose(scaled / scaled[0, 0], text / text[0, 0], rtol=1e-4)
+
+
+def test_one_seed_one_result_and_the_inputs_stay_as_they_are(problem):
+    features, tags, text, _ = problem
+    before = features.copy(), tags.copy(), text.copy()
+    first, again, other = (CTRH(replace(CONFIG, train=replace(TRAIN, seed=seed))) for seed in (1, 1, 2))
+    histories = []
+    for hasher in (first, again, other):
+        torch.rand(3)
+        histories.append(hasher.fit(features, tags, text))
+    assert histories[0].equals(histories[1])
+    assert_same_network(first, again)
+    assert not torch.equal(first.network.hash.weight, other.network.hash.weight)
+    assert (features == before[0]).all() and (tags != before[1]).nnz == 0 and (text == before[2]).all()
+
+
+def test_images_without_a_tag_are_left_out(problem):
+    features, tags, text, _ = problem
+    some = tags.toarray()
+    some[[0, 7]] = False
+    whole, without = CTRH(CONFIG), CTRH(CONFIG)
+    whole.fit(features, sp.csr_array(some), text)
+    kept = np.flatnonzero(some.any(axis=1))
+    without.fit(torch.from_numpy(features[kept]), sp.csr_array(some[kept]), text)
+    assert_same_network(whole, without)
+
+
+def test_a_stopped_fit_goes_on_and_a_finished_one_returns_at_once(problem, tmp_path, monkeypatch):
+    features, tags, text, _ = problem
+    undisturbed = CTRH(CONFIG)
+    expected = undisturbed.fit(features, tags, text)
+
+    from ctrh import training
+
+    stored = []
+    save = training._save
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        stored.append(arguments)
+        if len(stored) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "_save", save_and_stop)
+    with pytest.raises(KeyboardInterrupt):
+        CTRH(CONFIG).fit(features, tags, text, checkpoints=tmp_path)
+    monkeypatch.setattr(training, "_save", save)
+    resumed = CTRH(CONFIG)
+    assert resumed.fit(features, tags, text, checkpoints=tmp_path).equals(expected)
+    assert_same_network(resumed, undisturbed)
+
+    monkeypatch.setattr(training, "_epoch", lambda *arguments: pytest.fail("trained again"))
+    again = CTRH(CONFIG)
+    assert again.fit(features, tags, text, checkpoints=tmp_path).equals(expected)
+    assert_same_network(again, undisturbed)
+
+
+def test_checkpoints_of_other_runs_share_the_folder(problem, tmp_path):
+    features, tags, text, _ = problem
+    one_epoch = replace(CONFIG, train=replace(TRAIN, epochs=1))
+    CTRH(one_epoch).fit(features, tags, text, checkpoints=tmp_path)
+    for changed in (
+        (replace(one_epoch, dropout=0.2), features, tags, text),
+        (one_epoch, features + 1, tags, text),
+        (one_epoch, features, tags[::-1], text),
+        (one_epoch, features, tags, 2 * text),
+    ):
+        CTRH(changed[0]).fit(*changed[1:], checkpoints=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 5
+
+
+def test_end_to_end_from_pictures(tiny_photos, tmp_path):
+    """The same call with a backbone: it is trained along, the caller's own stays as it was."""
+    backbone = tiny_backbone()
+    before = {name: value.clone() for name, value in backbone.module.state_dict().items()}
+    text = np.random.default_rng(0).normal(size=(6, 8))
+    pictures = Pictures(tiny_photos.images, backbone)
+    hasher = CTRH(replace(CONFIG, train=replace(TRAIN, lr_head=0.01)), backbone)
+    history = hasher.fit(pictures, tiny_photos.tags, text, checkpoints=tmp_path / "runs")
+    assert len(history) == 3
+    after = backbone.module.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert not torch.equal(hasher.network.backbone[2].weight, before["2.weight"])
+    codes = hasher.encode(pictures)
+    assert codes.shape == (20, 8) and len(np.unique(codes, axis=0)) > 1
+
+    hasher.save(tmp_path / "model.safetensors")
+    loaded = CTRH.load(tmp_path / "model.safetensors", tiny_backbone(seed=1))
+    np.testing.assert_array_equal(loaded.encode(pictures), codes)
+    with pytest.raises(ValueError, match="backbone tiny"):
+        CTRH.load(tmp_path / "model.safetensors")
+
+
+def test_a_collapse_is_announced(problem):
+    features, tags, text, _ = problem
+    constant = np.ones_like(features)
+    with pytest.warns(CodesCollapsed, match="1 distinct among 48"):
+        CTRH(CONFIG).fit(constant, tags, text)
+
+
+def test_what_does_not_fit_is_refused(problem, tmp_path):
+    features, tags, text, _ = problem
+    hasher = CTRH(CONFIG)
+    with pytest.raises(ValueError, match="not trained"):
+        hasher.encode(features)
+    with pytest.raises(ValueError, match=r"\(48, 12\), expected \(47, 12\)"):
+        hasher.fit(features[:47], tags, text)
+    with pytest.raises(ValueError, match=r"\(48, 12\), expected \(48, 11\)"):
+        hasher.fit(features, tags, text[:11])
+    with pytest.raises(ValueError, match="text features hold NaN"):
+        hasher.fit(features, tags, np.where(text == text[0, 0], np.nan, text))
+    with pytest.raises(ValueError, match="no image has a tag"):
+        hasher.fit(features, sp.csr_array((48, 12), dtype=bool), text)
+    hasher.fit(features, tags, text)
+    with pytest.raises(ValueError, match=r"\(48, 9\), expected \(N, 10\)"):
+        hasher.encode(features[:, :9])
+    save_file({"x": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match="not saved by CTRH"):
+        CTRH.load(tmp_path / "other.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"bits": 0}, "bits"),
+        ({"text_length": 0.0}, "text_length"),
+        ({"alternate": -1}, "alternate"),
+        ({"alternate": 2, "tag_weighting": False}, "alternate"),
+        ({"losses": LossConfig(beta="inverse_frequency"), "tag_weighting": False}, "beta"),
+    ],
+)
+def test_impossible_settings_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        CTRHConfig(**wrong)
+
+
+def test_defaults_are_the_papers():
+    config = CTRHConfig()
+    assert config.losses == LossConfig((1, 10, 1, 15), 0.7) and config.heads == 8
+    assert (config.train.lr_backbone, config.train.lr_head, config.train.lr_tags) == (1e-4, 1e-3, 2e-4)
+    assert (config.train.momentum, config.train.batch_size) == (0.9, 32)

@@ -1,0 +1,254 @@
+"""Eq. (1), (9)-(14) against loops and torch's own attention; padding, images without a tag, the loss."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+import torchvision.models as zoo
+from torch import Tensor, nn
+
+from ctrh.losses import MIRFLICKR, LossConfig, total_loss
+from ctrh.network import (
+    NO_TAG,
+    CTRHNetwork,
+    HashLayer,
+    Mapping,
+    TagWeighting,
+    mean_text,
+    padded_tags,
+    tag_indicator,
+)
+from ctrh.training import TrainConfig
+
+N, K, C, D, HEADS, WIDTH = 4, 6, 9, 8, 2, 5
+TAGS = [[1, 4, 7], [0], [], [2, 8]]
+
+
+@pytest.fixture
+def tag_ids() -> Tensor:
+    return torch.tensor([[*own, *[NO_TAG] * (3 - len(own))] for own in TAGS])
+
+
+@pytest.fixture
+def text() -> Tensor:
+    return torch.randn(C, D, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture
+def v() -> Tensor:
+    return torch.randn(N, D, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
+
+
+@pytest.fixture
+def weighting() -> TagWeighting:
+    torch.manual_seed(5)
+    return TagWeighting(D, HEADS, ffn_ratio=3, dropout=0.5).double().eval()
+
+
+def network(seed: int = 0, **options: object) -> CTRHNetwork:
+    torch.manual_seed(seed)
+    options = {"weighting": TagWeighting(D, HEADS), "losses": MIRFLICKR, "text": torch.randn(C, D)} | options
+    return CTRHNetwork(options.pop("backbone", nn.Identity()), WIDTH, K, **options)
+
+
+def test_padded_tags_keep_each_row_and_leave_the_matrix_alone(tag_ids):
+    matrix = sp.csr_array(tag_indicator(tag_ids, C).numpy().astype(float))
+    matrix.data[matrix.data.size - 3] = 0  # an entry that is stored but says no
+    before = matrix.copy()
+    padded = padded_tags(matrix)
+    expected = [np.flatnonzero(row).tolist() for row in before.toarray()]
+    assert [[t for t in row if t != NO_TAG] for row in padded.tolist()] == expected
+    assert padded.shape[1] == max(map(len, expected))
+    assert all(NO_TAG not in row[: len(own)] for row, own in zip(padded.tolist(), expected))
+    assert matrix.nnz == before.nnz and (matrix.indices == before.indices).all()
+
+
+def test_padded_tags_without_any_tag_have_one_empty_column():
+    assert padded_tags(sp.csr_array((3, 4), dtype=bool)).tolist() == [[NO_TAG]] * 3
+
+
+def test_tag_indicator_is_the_reverse(tag_ids):
+    indicator = tag_indicator(tag_ids, C)
+    assert [np.flatnonzero(row).tolist() for row in indicator.numpy()] == TAGS
+    assert torch.equal(padded_tags(sp.csr_array(indicator.numpy())), tag_ids)
+
+
+def test_mean_text_is_the_mean_of_the_own_tags(text, tag_ids):
+    r = mean_text(text, tag_ids)
+    for row, own in zip(r, TAGS):
+        expected = text[own].mean(dim=0) if own else torch.zeros(D, dtype=torch.float64)
+        torch.testing.assert_close(row, expected)
+
+
+def test_hash_and_mapping_are_eq_1_and_9():
+    x = torch.randn(N, WIDTH)
+    layer, mapping = HashLayer(WIDTH, K), Mapping(K, D)
+    h = layer(x)
+    torch.testing.assert_close(h, 1 / (1 + torch.exp(-(x @ layer.weight.T + layer.bias))))
+    linear = h @ mapping.weight.T + mapping.bias
+    torch.testing.assert_close(mapping(h), torch.where(linear > 0, linear, 0.01 * linear))
+
+
+def by_the_letter(weighting: TagWeighting, v_i: Tensor, t: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Eq. (11)-(14) for one image, tag by tag, head by head; t: (M, D) -> r (D,), each head's logits."""
+    d_k = D // HEADS
+    answers, logits = [], []
+    for a in range(HEADS):
+        part = slice(a * d_k, (a + 1) * d_k)
+        query = weighting.query.weight[part] @ v_i
+        keys = [weighting.key.weight[part] @ tag for tag in t]
+        values = [weighting.value.weight[part] @ tag for tag in t]
+        scores = torch.stack([query @ key / math.sqrt(d_k) for key in keys])
+        shares = torch.exp(scores) / torch.exp(scores).sum()
+        answers.append(sum(share * value for share, value in zip(shares, values)))
+        logits.append(scores)
+    z = weighting.out.weight @ torch.cat(answers)
+    inner, _, _, outer = weighting.ffn
+    r = z + outer.weight @ torch.relu(inner.weight @ z + inner.bias) + outer.bias
+    return r, logits
+
+
+def test_tag_weighting_is_eq_11_to_14(weighting, v, text, tag_ids):
+    r, attention = weighting(v, text, tag_ids)
+    for i, own in enumerate(TAGS):
+        _, logits = by_the_letter(weighting, v[i], text)  # over the whole vocabulary, without the mask
+        torch.testing.assert_close(attention[i], torch.stack(logits).mean(dim=0))
+        if own:
+            torch.testing.assert_close(r[i], by_the_letter(weighting, v[i], text[own])[0])
+        else:
+            assert not r[i].any()
+
+
+def test_tag_weighting_is_torchs_attention(weighting, v, text, tag_ids):
+    some = [0, 1, 3]
+    reference = nn.MultiheadAttention(D, HEADS, bias=False, batch_first=True).double()
+    with torch.no_grad():
+        projections = [weighting.query.weight, weighting.key.weight, weighting.value.weight]
+        reference.in_proj_weight.copy_(torch.cat(projections))
+        reference.out_proj.weight.copy_(weighting.out.weight)
+    t = text[tag_ids[some].clamp(min=0)]
+    z, _ = reference(v[some][:, None], t, t, key_padding_mask=tag_ids[some] == NO_TAG)
+    r, _ = weighting(v, text, tag_ids)
+    torch.testing.assert_close(r[some], z[:, 0] + weighting.ffn(z[:, 0]))
+
+
+def test_sum_over_heads_is_the_mean_times_heads_and_the_same_direction(weighting, v, text, tag_ids):
+    summed = TagWeighting(D, HEADS, ffn_ratio=3, head_reduction="sum").double().eval()
+    summed.load_state_dict(weighting.state_dict())
+    (r, mean), (same, total) = weighting(v, text, tag_ids), summed(v, text, tag_ids)
+    torch.testing.assert_close(total, HEADS * mean)
+    torch.testing.assert_close(r, same)
+
+
+def test_more_padding_and_another_order_of_tags_change_nothing(weighting, v, text, tag_ids):
+    r, attention = weighting(v, text, tag_ids)
+    wider = torch.cat([tag_ids.flip(1), torch.full((N, 2), NO_TAG)], dim=1)
+    for got, expected in zip(weighting(v, text, wider), (r, attention)):
+        torch.testing.assert_close(got, expected)
+
+
+def test_an_image_without_a_tag_disturbs_neither_values_nor_gradients(weighting, v, text, tag_ids):
+    r, attention = weighting(v.requires_grad_(), text, tag_ids)
+    (r.square().sum() + attention.square().sum()).backward()
+    assert torch.isfinite(r).all() and torch.isfinite(v.grad).all()
+    assert all(torch.isfinite(p.grad).all() for p in weighting.parameters())
+    alone, _ = weighting(v[:2], text, tag_ids[:2])
+    torch.testing.assert_close(r[:2], alone)
+    nobody, _ = weighting(v, text, torch.full((N, 1), NO_TAG))
+    assert not nobody.any()
+
+
+def test_gradients_are_those_of_finite_differences(weighting, v, text, tag_ids):
+    assert torch.autograd.gradcheck(lambda v: weighting(v, text, tag_ids), v.requires_grad_())
+
+
+def test_impossible_heads_are_refused():
+    with pytest.raises(ValueError, match="width 8 cannot be divided among 3 heads"):
+        TagWeighting(D, heads=3)
+    with pytest.raises(ValueError, match="head_reduction"):
+        TagWeighting(D, HEADS, head_reduction="max")
+
+
+def test_the_loss_of_a_batch_puts_the_parts_together(tag_ids):
+    model = network().eval()
+    x = torch.randn(N, WIDTH)
+    h = model(x)
+    v = model.mapping(h)
+    r, attention = model.weighting(v, model.text, tag_ids)
+    expected, terms = total_loss(h, v, r, attention, tag_indicator(tag_ids, C), MIRFLICKR)
+    loss, got = model.loss({"x": x, "tag_ids": tag_ids})
+    assert loss == expected and got == terms
+
+
+def test_without_weighting_the_mean_text_is_the_target(tag_ids):
+    model = network(weighting=None)
+    x = torch.randn(N, WIDTH)
+    h = model(x)
+    r = mean_text(model.text, tag_ids)
+    loss, terms = model.loss({"x": x, "tag_ids": tag_ids})
+    expected, _ = total_loss(h, model.mapping(h), r, None, tag_indicator(tag_ids, C), MIRFLICKR)
+    assert loss == expected and "tag_balanced" not in terms
+    assert {group["name"] for group in model.parameter_groups(TrainConfig())} == {"head"}
+
+
+def test_beta_comes_from_the_network(tag_ids):
+    losses = LossConfig(beta="inverse_frequency")
+    x = torch.randn(N, WIDTH)
+    terms = [
+        network(losses=losses, beta=beta).eval().loss({"x": x, "tag_ids": tag_ids})[1]["tag_balanced"]
+        for beta in (torch.full((C,), 1 / C), torch.full((C,), 2 / C))
+    ]
+    assert terms[1].item() == pytest.approx(2 * terms[0].item())
+
+
+def test_losses_are_taken_in_single_precision_under_autocast(tag_ids):
+    model = network()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss, terms = model.loss({"x": torch.randn(N, WIDTH), "tag_ids": tag_ids})
+    assert loss.dtype == torch.float32 and all(term.dtype == torch.float32 for term in terms.values())
+    loss.backward()
+    assert torch.isfinite(model.hash.weight.grad).all()
+
+
+def test_parameter_groups_have_the_three_rates_and_hold_everything_that_trains():
+    model = network(backbone=nn.Linear(3, WIDTH))
+    groups = {group["name"]: group for group in model.parameter_groups(TrainConfig())}
+    assert {name: group["lr"] for name, group in groups.items()} == {
+        "backbone": 1e-4,
+        "head": 1e-3,
+        "tags": 2e-4,
+    }
+    assert {id(p) for group in groups.values() for p in group["params"]} == {
+        id(p) for p in model.parameters()
+    }
+    frozen = copy.deepcopy(model)
+    frozen.backbone.requires_grad_(False)
+    assert [group["name"] for group in frozen.parameter_groups(TrainConfig())] == ["head", "tags"]
+
+
+def test_joint_or_alternating_updates():
+    assert [network().active_groups(epoch) for epoch in range(2)] == [{"backbone", "head", "tags"}] * 2
+    turns = [network(alternate=2).active_groups(epoch) for epoch in range(5)]
+    assert turns == [{"tags"}, {"tags"}, {"backbone", "head"}, {"backbone", "head"}, {"tags"}]
+
+
+def test_the_published_memory_is_nearly_that_of_alexnet_hash_and_mapping():
+    """Table 3: 228.95 MB at 64 bits, 0.06 MB above WSHRCA, which maps to 300 numbers in place of 512."""
+    with torch.device("meta"):
+        alexnet = zoo.alexnet()
+        alexnet.classifier = alexnet.classifier[:-1]
+        text = torch.empty(1386, 512)
+        model = CTRHNetwork(alexnet, 4096, 64, text, MIRFLICKR, TagWeighting(512))
+        wshrca_mapping = Mapping(64, 300)
+
+    def megabytes(*parts: nn.Module) -> float:
+        return 4 * sum(p.numel() for part in parts for p in part.parameters()) / 1e6
+
+    ours = megabytes(model.backbone, model.hash, model.mapping)
+    assert ours == pytest.approx(228.95, abs=0.3)
+    assert ours - megabytes(model.backbone, model.hash, wshrca_mapping) == pytest.approx(0.06, abs=0.01)
