@@ -26,7 +26,7 @@ class HammingIndex:
             raise ValueError("an index needs at least one code")
         # The filling bits are zero on both sides, so they add nothing to a distance.
         self._index = faiss.IndexBinaryFlat(8 * self.codes.shape[1])
-        # Counting sort takes codes as they come and so keeps equal distances in order; the heap mixes them.
+        # Counting sort takes codes as they come: equal distances stay in order by construction, not by luck.
         self._index.use_heap = False
         self._index.add(self.codes)
 
