@@ -1,10 +1,12 @@
 """The runner on tiny made-up notebooks: failures are named, unchanged ones skipped, nothing half-written is left."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbformat
 import psutil
@@ -14,6 +16,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from ctrh.paper.execution import NotebookError, execute, store_outputs
 from ctrh.paper.notebooks import find_notebooks, notebook_key, run_notebooks
 
+ROOT = Path(__file__).resolve().parents[1]
+
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path, monkeypatch):
@@ -22,7 +26,8 @@ def own_folders(tmp_path, monkeypatch):
 
 
 def write_notebook(path, *sources):
-    parameters = new_code_cell("profile = 'demo'", metadata={"tags": ["parameters"]})
+    default = 'import os\n\nprofile = os.environ.get("CTRH_PROFILE", "demo")'
+    parameters = new_code_cell(default, metadata={"tags": ["parameters"]})
     cells = [new_markdown_cell("# A title"), parameters, *map(new_code_cell, sources)]
     kernel = {"name": "python3", "language": "python", "display_name": "Python 3"}
     notebook = new_notebook(cells=cells, metadata={"kernelspec": kernel})
@@ -173,3 +178,47 @@ def test_interrupt_ends_the_kernel_and_leaves_nothing_half_written(tmp_path, num
     assert not psutil.pid_exists(kernel)
     assert not list((tmp_path / "figures").rglob("*.ipynb"))
     assert not list((tmp_path / "cache").rglob("*.json"))
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A copy of what ``run_all.sh`` needs, with two notebooks of its own, in a folder with spaces in its name."""
+    root = tmp_path / "a clone"
+    for name in ("run_all.sh", "pyproject.toml"):
+        root.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, root / name)
+    shutil.copytree(ROOT / "ctrh", root / "ctrh", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    write_notebook(root / "notebooks" / "01_a.ipynb", WRITES + "print(profile, os.environ['CTRH_JOBS'])")
+    write_notebook(root / "notebooks" / "02_b.ipynb", "import time\ntime.sleep(600)")
+    return root
+
+
+def start(clone, *arguments, **options):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CTRH_")}
+    command = [clone / "run_all.sh", "--profile", "smoke", *arguments]
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env={**environ, "PYTHON": sys.executable}, **streams, **options)
+
+
+def test_whole_command_runs_skips_fails_and_is_interrupted(clone, tmp_path):
+    first = start(clone, "--only", "1", "--jobs", "3", cwd=tmp_path)
+    told, _ = first.communicate(timeout=300)
+    assert first.returncode == 0, told
+    results = clone / "figures" / "smoke"
+    assert f"Tables and figures: {results}" in told
+    assert streams(results / "notebooks" / "01_a.ipynb") == "smoke 3\n"
+    assert (clone / ".cache" / "ctrh").is_dir() and not (clone / ".venv").exists()
+
+    both = start(clone, "--jobs", "3", cwd=tmp_path)
+    lines = iter(both.stdout.readline, "")
+    assert any("01_a  unchanged" in line for line in lines)
+    assert any("cell 3/3" in line or "02_b  0:0" in line for line in lines)
+    time.sleep(3)
+    both.send_signal(signal.SIGINT)
+    told, _ = both.communicate(timeout=60)
+    assert both.returncode == 130 and "Interrupted. Finished work is kept" in told
+    assert [path.name for path in (results / "notebooks").iterdir()] == ["01_a.ipynb"]
+
+    refused = start(clone, "--only", "9")
+    told, _ = refused.communicate(timeout=120)
+    assert refused.returncode == 1 and "no notebook has the number 9" in told and "Traceback" not in told

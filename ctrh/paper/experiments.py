@@ -93,8 +93,7 @@ def _on_tags(hasher_type: type[CTRH]) -> Fit:
     """For methods that learn from pictures and tags."""
 
     def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
-        train = replace(run.settings.train, seed=run.seed)
-        hasher = hasher_type(replace(run.settings, bits=run.bits, train=train), problem.backbone)
+        hasher = hasher_type(run.settings, problem.backbone)
         rows = problem.split.train
         folder = cache_dir() / "checkpoints"
         history = hasher.fit(problem.inputs(rows), problem.tags[rows], problem.text, folder)
@@ -124,7 +123,8 @@ def make_run(
     settings: CTRHConfig | None = None,
     label: str = "",
 ) -> Run:
-    """The run that ``profile`` prescribes. ``settings``: of the method, in place of the profile's.
+    """The run that ``profile`` prescribes. ``settings``: of the method, in place of the profile's; ``bits``
+    and ``seed`` are put into them.
 
     LSH, SH and ITQ work on the guide's class tokens; they see no tags, so ``tags`` does not matter to them.
     """
@@ -135,11 +135,12 @@ def make_run(
     if method in UNTAGGED:
         inputs = InputConfig("guide", profile.guide)
         return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
+    settings = settings or CTRHConfig(losses=chosen.losses, train=profile.train)
     return Run(
         **common,
         inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
         tags=TagConfig(tags, profile.guide, profile.finetune, chosen.refine),
-        settings=settings or CTRHConfig(losses=chosen.losses, train=profile.train),
+        settings=replace(settings, bits=bits, train=replace(settings.train, seed=seed)),
         top=profile.top,
         label=label,
     )
