@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from ctrh.data.photos import random_split
 from ctrh.data.registry import FirstImages, first_photos, load_photos
+from ctrh.data.scenes import clean_tags
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
@@ -207,7 +208,7 @@ def test_problem_has_features_tags_and_text(real_path, tiny_guide):
     assert found["user"].features.shape == (20, tiny_guide.width)
     assert found["user"].text.shape == (6, tiny_guide.width)
     np.testing.assert_array_equal(found["user"].tags.toarray(), real_path.tags.toarray())
-    np.testing.assert_array_equal(found["clean"].tags.toarray(), real_path.truth.toarray())
+    np.testing.assert_array_equal(found["clean"].tags.toarray(), clean_tags(real_path).toarray())
     assert found["replaced"].tags.shape == (20, 6)
     assert len({each.key for each in found.values()}) == 3
     again = load_problem(DataConfig("tiny"), inputs, tags_like("replaced"))
@@ -234,7 +235,10 @@ def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
     assert len(few) == 8 and len(few.split.query) == 2 and len(few.split.train) == 5
     np.testing.assert_array_equal(few.tags.toarray(), tiny_photos.tags.toarray()[:8])
     assert few.images[7].tobytes() == tiny_photos.images[7].tobytes() == few.images[-1].tobytes()
-    assert few.images.key != tiny_photos.images.key == tiny_photos.images.key
+    assert few.images.key != tiny_photos.images.key
+    split = replace(tiny_photos.split, database=np.setdiff1d(tiny_photos.split.database, [0, 1]), train=[])
+    used = first_photos(replace(tiny_photos, split=split), 12, queries=2, train=5).split
+    assert not {0, 1} - set(split.query) & {*used.query, *used.database}
     with pytest.raises(IndexError):
         FirstImages(tiny_photos.images, 8)[8]
     with pytest.raises(ValueError, match="20 photos, not 21"):

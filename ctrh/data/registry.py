@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 
 import numpy as np
 from PIL import Image
 
-from ctrh.data.photos import Images, Photos, random_split
+from ctrh.data.photos import Images, Photos, Split, random_split
 from ctrh.store import content_key
 
 # As text, so that naming a data set does not import the renderer of another.
@@ -48,16 +47,22 @@ class FirstImages:
 
 
 def first_photos(photos: Photos, count: int, queries: int, train: int, seed: int = 0) -> Photos:
-    """The first ``count`` photos with a split of their own, over the same vocabulary: for tests and first looks."""
+    """The first ``count`` photos with a split of their own, over the same vocabulary: for tests and first looks.
+
+    Photos that the whole data set leaves out of its split (those without tags) stay out. Raises ``ValueError`` for
+    more photos than there are.
+    """
     if not 0 < count <= len(photos):
         raise ValueError(f"{photos.name} has {len(photos)} photos, not {count}")
-    names: Sequence[str] = photos.names[:count]
+    used = np.union1d(photos.split.query, photos.split.database)
+    used = used[used < count]
+    split = random_split(len(used), queries, train, seed)
     return replace(
         photos,
         images=FirstImages(photos.images, count),
-        names=names,
+        names=photos.names[:count],
         tags=photos.tags[:count],
-        split=random_split(count, queries, train, seed),
-        labels=None if photos.labels is None else np.ascontiguousarray(photos.labels[:count]),
+        split=Split(query=used[split.query], database=used[split.database], train=used[split.train]),
+        labels=None if photos.labels is None else photos.labels[:count],
         truth=None if photos.truth is None else photos.truth[:count],
     )

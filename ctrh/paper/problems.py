@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
 from ctrh.data.photos import Images, Photos, Split
+from ctrh.data.scenes import clean_tags
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
@@ -111,9 +112,7 @@ def tags_of(photos: Photos, data: DataConfig, config: TagConfig) -> sp.csr_array
     if config.variant == "user":
         return photos.tags
     if config.variant == "clean":
-        if photos.truth is None:
-            raise ValueError(f"{photos.name}: which tags are right is known for rendered data only")
-        return photos.truth
+        return clean_tags(photos)
     guide, settings = mixed_guide_of(data, config), config.refine
 
     def replace_tags() -> dict[str, np.ndarray]:
