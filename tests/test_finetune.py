@@ -289,3 +289,11 @@ def test_ensemble_refuses_what_does_not_fit():
         ensemble(zero_shot, {**fine_tuned, "weight": fine_tuned["weight"].T}, 0.5)
     with pytest.raises(ValueError, match="integer buffer count differs"):
         ensemble(zero_shot, {**fine_tuned, "count": torch.tensor(8)}, 0.5)
+
+
+def test_mixed_precision_trains_and_keeps_full_weights(tiny_guide, tiny_photos):
+    config = dataclasses.replace(QUICK, epochs=1)
+    full = finetune(tiny_guide, tiny_photos, config=config)
+    mixed = finetune(tiny_guide, tiny_photos, config=dataclasses.replace(config, precision="bf16-mixed"))
+    assert not same_weights(full, mixed) and mixed.key != tiny_guide.key
+    assert {value.dtype for value in mixed.model.state_dict().values()} == {torch.float32}
