@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -309,3 +313,33 @@ def test_data_must_match_row_for_row():
         TrainingData(torch.zeros(3, 1), {"tag_ids": torch.zeros(2, 1)})
     with pytest.raises(ValueError, match="no image"):
         TrainingData(torch.zeros(0, 1), {})
+
+
+TWO_PROCESSES = """
+import os, sys, torch
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_training import CONFIG, TrainingData, network, train
+features = torch.randn(18, 5, generator=torch.Generator().manual_seed(1))
+data = TrainingData(features, {"tag_ids": torch.arange(18)[:, None] % 7})
+model = network()
+records = list(train(model, data, replace(CONFIG, devices=2), Path(sys.argv[2]) / "run.pt"))
+assert list(train(network(), data, replace(CONFIG, devices=2), Path(sys.argv[2]) / "run.pt")) == records
+(Path(sys.argv[2]) / f"rank{os.environ['RANK']}").write_text(str(model.state_dict()))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(tmp_path):
+    script = tmp_path / "two.py"
+    script.write_text(TWO_PROCESSES)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    result = subprocess.run(
+        [*launch, str(script), str(Path(__file__).parent), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text()
