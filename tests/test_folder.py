@@ -12,6 +12,7 @@ from PIL import Image
 
 import ctrh.data.folder as module
 from ctrh.data.folder import read_folder
+from ctrh.data.images import FileImages, open_image
 from ctrh.data.tables import FolderError, FolderWarning, split_words
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -300,10 +301,28 @@ def test_no_picture_at_all_and_labels_without_labels(folder):
             read_folder(folder)
 
 
+def test_what_is_no_file_is_not_waited_for(folder):
+    os.mkfifo(folder / "images" / "pipe.jpg")
+    (folder / "images" / "dangling.jpg").symlink_to("gone.jpg")
+    (folder / "images" / "album.jpg").mkdir()
+    with open(folder / "tags.csv", "a") as file:
+        file.write("pipe.jpg,cat\ndangling.jpg,cat\n")
+    with pytest.warns(FolderWarning, match=r"\(2\): dangling\.jpg: not a file .*, pipe\.jpg: not a file"):
+        assert len(read_folder(folder)) == 4
+
+
 def test_pictures_are_checked_once(folder, monkeypatch):
     read_folder(folder)
     monkeypatch.setattr(module, "in_threads", lambda *args, **options: pytest.fail("checked again"))
     read_folder(folder)
+
+
+def test_a_picture_that_could_not_be_read_gets_another_chance(folder, monkeypatch):
+    with monkeypatch.context() as offline:
+        offline.setattr(FileImages, "__getitem__", lambda images, index: open_image(folder / "away", "x"))
+        with pytest.raises(FolderWarning, match="cannot be read"):
+            read_folder(folder)
+    assert len(read_folder(folder)) == 4
 
 
 @given(st.text(), st.text())

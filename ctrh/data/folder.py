@@ -19,8 +19,9 @@ import unicodedata
 from pathlib import Path
 
 import numpy as np
+import PIL
 
-from ctrh.data.images import SUFFIXES, BadImageError, FileImages, in_threads
+from ctrh.data.images import FORMATS, SUFFIXES, BadImageError, FileImages, in_threads
 from ctrh.data.photos import Photos, Split
 from ctrh.data.tables import Complaints, FolderError, Row, read_table
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
@@ -145,7 +146,12 @@ def _known(path: Path, column: str, pictures: set[str], complaints: Complaints) 
 def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImages:
     """The pictures whose files decode completely. The answer is kept in the cache under the files' content."""
     folder = root / "images"
-    refused = {name: "no permission to read it" for name in names if not os.access(folder / name, os.R_OK)}
+    # Asked before anything is opened: a named pipe would wait for its writer for ever.
+    refused = {
+        name: "not a file that may be read"
+        for name in names
+        if not ((folder / name).is_file() and os.access(folder / name, os.R_OK))
+    }
     images = FileImages(folder, [name for name in names if name not in refused])
 
     def reason(index: int) -> str:
@@ -159,8 +165,10 @@ def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImage
         reasons = progress(in_threads(reason, range(len(images))), "checking pictures", len(images))
         return {"reasons": np.array(list(reasons), dtype=np.str_)}
 
-    reasons = cached_arrays("readable", content_key(images.key, images.max_pixels), check)["reasons"]
-    refused |= {name: str(why) for name, why in zip(images.names, reasons, strict=True) if why}
+    key = content_key(images.key, images.max_pixels, FORMATS, PIL.__version__)
+    suspects = np.flatnonzero(cached_arrays("readable", key, check)["reasons"])
+    # Looked at again every time: a lost network drive may be back.
+    refused |= {images.names[index]: why for index in suspects if (why := reason(index))}
     cases = [f"{name}: {why}" for name, why in sorted(refused.items())]
     complaints.about(folder, "pictures that cannot be read are left out", cases, "mend or remove them")
     readable = [name for name in names if name not in refused]

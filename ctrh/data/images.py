@@ -62,7 +62,7 @@ def open_image(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
                     name, f"{width}x{height} pixels are over the limit of {max_pixels:,}: save it smaller"
                 )
             return upright_rgb(picture)
-    except BadImageError:
+    except (BadImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise BadImageError(
