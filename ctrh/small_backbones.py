@@ -6,8 +6,6 @@ layout of its last map, ResNet bottlenecks and a global mean, ViT a class token 
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import torch
 from torch import Tensor, nn
 
@@ -48,12 +46,16 @@ class SmallAlexNet(nn.Module):
             _conv(128, 128, 3),
             _conv(128, 256, 3),
             nn.MaxPool2d(3, 2, padding=1),  # 7x7
-            nn.MaxPool2d(3, 2),  # 3x3
         )
+        self.pool = nn.MaxPool2d(3, 2)  # 3x3
+
+    def cells(self, x: Tensor) -> Tensor:
+        """x: (N, 3, 112, 112) -> (N, 256, 7, 7), the last map."""
+        return self.features(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 2304)."""
-        return self.features(x).flatten(1)
+        return self.pool(self.cells(x)).flatten(1)
 
 
 class Bottleneck(nn.Module):
@@ -84,15 +86,19 @@ class SmallResNet(nn.Module):
         self.stem = nn.Sequential(_conv(3, 32, 7, stride=2), nn.MaxPool2d(3, 2, padding=1))  # 28x28
         blocks: list[nn.Module] = []
         width = 32
-        for inner, count, stride in ((16, 2, 1), (32, 2, 2), (64, 3, 2), (96, 1, 2)):
+        for inner, count, stride in ((16, 2, 1), (32, 2, 2), (64, 3, 2), (96, 1, 1)):
             for index in range(count):
                 blocks.append(Bottleneck(width, inner, stride if index == 0 else 1))
                 width = 4 * inner
         self.stages = nn.Sequential(*blocks)
 
+    def cells(self, x: Tensor) -> Tensor:
+        """x: (N, 3, 112, 112) -> (N, 384, 7, 7), the last map."""
+        return self.stages(self.stem(x))
+
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 384)."""
-        return self.stages(self.stem(x)).mean(dim=(2, 3))
+        return self.cells(x).mean(dim=(2, 3))
 
 
 class SmallViT(nn.Module):
@@ -127,11 +133,20 @@ class SmallViT(nn.Module):
         )
         self.norm = nn.LayerNorm(self.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (N, 3, 112, 112) -> (N, 128)."""
+    def tokens(self, x: Tensor) -> Tensor:
+        """x: (N, 3, 112, 112) -> (N, 50, 128), the class token first."""
         patches = self.stem(x).flatten(2).transpose(1, 2)  # (N, 49, 128)
         tokens = torch.cat([self.class_token.expand(len(x), -1, -1), patches], dim=1) + self.positions
-        return self.norm(self.blocks(tokens)[:, 0])
+        return self.norm(self.blocks(tokens))
+
+    def cells(self, x: Tensor) -> Tensor:
+        """x: (N, 3, 112, 112) -> (N, 128, 7, 7), the class token added to every patch, so that it is trained too."""
+        tokens = self.tokens(x)
+        return (tokens[:, 1:] + tokens[:, :1]).transpose(1, 2).unflatten(2, (7, 7))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, 3, 112, 112) -> (N, 128)."""
+        return self.tokens(x)[:, 0]
 
 
 SMALL: dict[str, type[nn.Module]] = {
@@ -141,16 +156,11 @@ SMALL: dict[str, type[nn.Module]] = {
 }
 
 
-def build(name: str, classes: int | None = None) -> nn.Module:
+def build(name: str) -> nn.Module:
     """A small network with random weights: (N, 3, 112, 112), see :func:`normalise` -> (N, width).
 
-    With ``classes`` a classifier for pre-training: a Sequential of ``backbone`` (whose state dict is what is shipped),
-    dropout and a linear layer, -> (N, classes) logits. Raises ``ValueError`` for an unknown name.
+    Its ``cells`` is the last map, (N, channels, 7, 7). Raises ``ValueError`` for an unknown name.
     """
     if name not in SMALL:
         raise ValueError(f"no small backbone is called {name!r}: choose one of {', '.join(SMALL)}")
-    backbone = SMALL[name]()
-    if classes is None:
-        return backbone
-    head = nn.Linear(backbone.width, classes)
-    return nn.Sequential(OrderedDict(backbone=backbone, dropout=nn.Dropout(0.3), head=head))
+    return SMALL[name]()

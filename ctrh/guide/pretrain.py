@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import math
 import time
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -42,7 +43,8 @@ class PretrainConfig:
     seed: int = 1001
     scenes: int = 50_000
     held_out: int = 2_000
-    epochs: int = 12
+    epochs: int = 12  # of the learning rate's schedule
+    stop: int = 8  # the shipped weights are those after this epoch
     batch: int = 256
     lr: float = 2e-3
     weight_decay: float = 0.05
@@ -153,7 +155,7 @@ def train(config: PretrainConfig, out: Path) -> None:
     per_epoch = config.scenes // config.batch
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, partial(_warm_cosine, config.epochs * per_epoch))
     rng = np.random.default_rng(config.seed)
-    for epoch in range(config.epochs):
+    for epoch in range(config.stop):
         order, begun, losses = rng.permutation(config.scenes), time.time(), []
         model.train()
         for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
@@ -186,7 +188,7 @@ def train(config: PretrainConfig, out: Path) -> None:
             schedule.step()
             losses.append((contrastive.item(), by_word.item(), by_patch.item()))
         with replacing(out) as temporary:
-            save_file({k: _half(v) for k, v in model.state_dict().items()}, temporary)
+            save_file(half(model.state_dict()), temporary)
         by_class, by_mean = held_out_precision(model, tokenizer, held_pixels, held_scenes)
         print(
             f"epoch {epoch + 1}: contrastive {np.mean(losses, 0)[0]:.3f}, words {np.mean(losses, 0)[1]:.3f}, "
@@ -210,8 +212,9 @@ def _warm_cosine(steps: int, step: int) -> float:
     return min(1.0, (step + 1) / warm) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / steps)))
 
 
-def _half(value: Tensor) -> Tensor:
-    return value.half().contiguous() if value.is_floating_point() else value
+def half(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights in half precision, ready to be saved; counters stay as they are."""
+    return {name: v.half().contiguous() if v.is_floating_point() else v for name, v in state.items()}
 
 
 def _batch_words(
@@ -253,9 +256,12 @@ def main() -> None:
         "--seed", type=int, default=PretrainConfig.seed, help="of the weights and of the scenes"
     )
     parser.add_argument("--scenes", type=int, default=PretrainConfig.scenes)
-    parser.add_argument("--epochs", type=int, default=PretrainConfig.epochs)
+    parser.add_argument("--epochs", type=int, default=PretrainConfig.epochs, help="of the schedule")
+    parser.add_argument("--stop", type=int, default=PretrainConfig.stop, help="after this epoch")
     options = parser.parse_args()
-    config = PretrainConfig(seed=options.seed, scenes=options.scenes, epochs=options.epochs)
+    config = PretrainConfig(
+        seed=options.seed, scenes=options.scenes, epochs=options.epochs, stop=options.stop
+    )
     train(config, Path(__file__).parents[1] / "weights" / f"guide-{options.name}.safetensors")
 
 

@@ -15,11 +15,9 @@ from ctrh.data.photos import Photos, Split, random_split
 from ctrh.data.scenes.compose import SIZE, Mix, Scene, compose
 from ctrh.data.scenes.draw import draw
 from ctrh.data.scenes.tags import TagNoise, true_words, user_tags
-from ctrh.data.scenes.world import CONCEPTS, KINDS
+from ctrh.data.scenes.world import BACKGROUNDS, KINDS
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
 from ctrh.store import cache_dir, content_key, replacing
-
-_ANIMALS = {kind.word: 0.45 for kind in KINDS.values() if "animal" in kind.above}
 
 # Label -> the concept word that decides it.
 MIR_LABELS = {
@@ -51,14 +49,25 @@ class SceneSet:
     common: int = 10  # photos that must carry a word before it is a common tag, T_common of Eq. (3)
 
 
+def _mix(things: tuple[float, ...], common: dict[str, float], labelled: float) -> Mix:
+    """Scenes dominated by what no label speaks of: their background, their look, and things without a label.
+
+    ``common``: the weight of backgrounds without a label; ``labelled``: that of the others.
+    """
+    share = {"animal": 0.35, "people": 0.7, "transport": 0.7, "building": 0.7, "plant": 0.8, "food": 0.8}
+    kinds = {kind.word: share[kind.above[-1]] if kind.above else 1.3 for kind in KINDS.values()}
+    backgrounds = {**dict.fromkeys(BACKGROUNDS, labelled), **common}
+    return Mix(things, MappingProxyType(kinds), MappingProxyType(backgrounds), looks=0.7)
+
+
 MIR = SceneSet(
     name="scenes-mir",
     seed=25_000,
-    count=5_600,
+    count=6_000,
     queries=500,
     train=None,
     labels=MappingProxyType(MIR_LABELS),
-    mix=Mix(kinds=MappingProxyType({**_ANIMALS, "dog": 1.2, "car": 1.2, "flower": 1.5, "tree": 1.5})),
+    mix=_mix((0.25, 0.35, 0.28, 0.12), {"wall": 4.0, "studio": 4.0, "snow": 3.5, "grass": 3.5}, 0.5),
 )
 NUS = SceneSet(
     name="scenes-nus",
@@ -67,21 +76,26 @@ NUS = SceneSet(
     queries=1_000,
     train=4_000,
     labels=MappingProxyType(NUS_LABELS),
-    mix=Mix(things=(0.35, 0.35, 0.2, 0.1), kinds=MappingProxyType({**_ANIMALS})),
+    mix=_mix(
+        (0.35, 0.35, 0.2, 0.1), {"wall": 4.0, "studio": 4.0, "snow": 4.0, "indoor": 2.0, "night": 2.0}, 0.5
+    ),
     noise=TagNoise(thing=0.5, useless=6.0, private=0.35, foreign=0.15, wrong=1.5),
 )
+SETS = {scene_set.name: scene_set for scene_set in (MIR, NUS)}
 
 
 def read_scenes(scene_set: SceneSet) -> Photos:
     """Draws the pictures (once; then from the cache), writes their users' tags and splits them.
 
-    Photos without a tag of the vocabulary belong to no split, as the article removes them.
+    Photos without a tag of the vocabulary, which the article removes, and those without any label, to which no
+    other photo would be relevant, belong to no split.
     """
     scenes = [compose(scene_set.seed, index, scene_set.mix) for index in range(scene_set.count)]
     written = [user_tags(scene, scene_set.noise) for scene in scenes]
     vocabulary = build_vocabulary(written, least=scene_set.least)
     tags = tag_matrix(written, vocabulary)
     words = list(scene_set.labels.values())
+    labels = np.asarray([[word in scene.words for word in words] for scene in scenes])
     return Photos(
         name=scene_set.name,
         images=_pictures(scene_set, scenes),
@@ -89,15 +103,15 @@ def read_scenes(scene_set: SceneSet) -> Photos:
         tags=tags,
         vocabulary=vocabulary,
         common=np.asarray(tags.sum(axis=0)).ravel() >= scene_set.common,
-        split=_split(tags, scene_set),
-        labels=np.asarray([[word in scene.words for word in words] for scene in scenes]),
+        split=_split(tags, labels, scene_set),
+        labels=labels,
         label_names=tuple(scene_set.labels),
         truth=tag_matrix([true_words(scene) for scene in scenes], vocabulary),
     )
 
 
 def scenes_mir() -> Photos:
-    """5,600 scenes, MirFlickr's 24 labels; trained on the whole database."""
+    """6,000 scenes, MirFlickr's 24 labels; trained on the whole database."""
     return read_scenes(MIR)
 
 
@@ -107,18 +121,22 @@ def scenes_nus() -> Photos:
 
 
 def clean_tags(photos: Photos) -> sp.csr_array:
-    """(N, C) bool: the concept words that are true of each scene, nothing else. The oracle of the comparisons."""
-    if photos.truth is None:
+    """(N, C) bool: what a careful annotator would write, the words of the photo's labels and nothing else.
+
+    The oracle of the comparisons. Raises ``ValueError`` for real photos, whose true tags nobody knows.
+    """
+    if photos.name not in SETS:
         raise ValueError(f"{photos.name}: nobody knows the true tags of real photos; use rendered scenes")
-    concept = np.isin(photos.vocabulary, CONCEPTS)
-    return sp.csr_array(photos.truth.multiply(concept[None, :]), dtype=bool)
+    words = list(SETS[photos.name].labels.values())
+    written = [[word for word, true in zip(words, row, strict=True) if true] for row in photos.labels]
+    return tag_matrix(written, photos.vocabulary)
 
 
-def _split(tags: sp.csr_array, scene_set: SceneSet) -> Split:
-    tagged = np.flatnonzero(tags.sum(axis=1))
-    rest = len(tagged) - scene_set.queries
-    split = random_split(len(tagged), scene_set.queries, scene_set.train or rest, scene_set.seed)
-    return Split(query=tagged[split.query], database=tagged[split.database], train=tagged[split.train])
+def _split(tags: sp.csr_array, labels: np.ndarray, scene_set: SceneSet) -> Split:
+    usable = np.flatnonzero((tags.sum(axis=1) > 0) & labels.any(axis=1))
+    rest = len(usable) - scene_set.queries
+    split = random_split(len(usable), scene_set.queries, scene_set.train or rest, scene_set.seed)
+    return Split(query=usable[split.query], database=usable[split.database], train=usable[split.train])
 
 
 def _pictures(scene_set: SceneSet, scenes: list[Scene]) -> ArrayImages:
