@@ -203,7 +203,8 @@ def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
     missing = {key: run for key, run in zip(keys, runs, strict=True) if not _path(key).exists()}
     if missing:
         jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
-        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered")
+        # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
+        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
         tasks = (joblib.delayed(_finish)(run, run.problem, key) for key, run in missing.items())
         for _ in progress(workers(tasks), "runs", total=len(missing)):
             pass
