@@ -24,7 +24,8 @@ from torch.nn.functional import normalize
 
 from ctrh.data.photos import Photos
 from ctrh.guide.clip import Guide
-from ctrh.guide.features import image_features
+from ctrh.guide.equations import tag_distribution, tag_weights
+from ctrh.guide.features import ImageFeatures, image_features
 from ctrh.guide.finetune import ensemble
 from ctrh.progress import progress
 
@@ -69,8 +70,7 @@ def tag_scores(
     unweighted products.
     """
     text = _unit(text)
-    s = torch.softmax(tau * _unit(class_token) @ text.T, dim=1)  # Eq. (5), (N, C)
-    w = s / s.mean(dim=1, keepdim=True)  # Eq. (6)
+    w = tag_weights(tag_distribution(torch.as_tensor(class_token), text, tau))  # Eq. (5), (6): (N, C)
     products = torch.as_tensor(mean_token) @ text.T  # Eq. (4), contracted
     redundant = (w * products).mean(dim=1, keepdim=True)  # Eq. (7), contracted, (N, 1)
     return ((w * products if weighted else products) - redundant).numpy()  # Eq. (8)
@@ -121,13 +121,19 @@ def refine(
     guide = mixed_guide(guide, fine_tuned, config.alpha)
     features = image_features(guide, photos.images)
     text = guide.text_features(photos.vocabulary)
-    counts = tags_to_keep(photos.tags, photos.common)
+    return replaced_tags(features, text, tags_to_keep(photos.tags, photos.common), config)
+
+
+def replaced_tags(
+    features: ImageFeatures, text: np.ndarray, counts: np.ndarray, config: RefineConfig = ZERO_SHOT
+) -> sp.csr_array:
+    """The ``counts[i]`` tags that score best for photo i. features: of N photos, text: (C, D) -> (N, C) bool CSR."""
     rows = max(1, SCORES_AT_ONCE // max(1, len(text)))
     blocks = [
         best_tags(
             scores_of(features.class_token[part], features.mean_token[part], text, config), counts[part]
         )
-        for start in progress(range(0, len(photos), rows), "replacing tags")
+        for start in progress(range(0, len(counts), rows), "replacing tags")
         for part in [slice(start, start + rows)]
     ]
     return sp.csr_array(sp.vstack(blocks, format="csr"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from PIL import Image
 
 from ctrh.paper.style import GREEN, GREY, RED, clear_ticks, colour
@@ -33,6 +34,24 @@ def tag_quality_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
     ax.grid(False, axis="x")
     ax.legend(ncols=min(3, len(kinds)), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax
+
+
+def tag_quality_panels(fig: Figure, rows: pd.DataFrame) -> np.ndarray:
+    """A row of :func:`tag_quality_bars` for each ``dataset``, a column for each ``prediction``, one legend; the axes.
+
+    The users' tags (``prediction`` "user") stand in every panel, to be compared with.
+    """
+    datasets, predictions = (list(dict.fromkeys(rows[name])) for name in ("dataset", "prediction"))
+    predictions = [each for each in predictions if each != "user"]
+    axes = fig.subplots(len(datasets), len(predictions), squeeze=False, sharey=True)
+    for line, dataset in zip(axes, datasets, strict=True):
+        for ax, prediction in zip(line, predictions, strict=True):
+            shown = rows["prediction"].isin(["user", prediction]) & (rows["dataset"] == dataset)
+            tag_quality_bars(ax, rows[shown]).set_title(f"{dataset}: {prediction}")
+            ax.get_legend().remove()
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return axes
 
 
 def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:

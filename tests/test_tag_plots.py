@@ -1,0 +1,26 @@
+"""Panels of tag quality draw what the rows say."""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from ctrh.paper.tag_plots import tag_quality_panels
+
+
+def test_tag_quality_panels_show_the_users_tags_in_each():
+    kinds = [("user", "user", 0.4), ("zero-shot", "direct", 0.6), ("zero-shot", "removed", 0.7)]
+    rows = pd.DataFrame(
+        [(name, *kind, "precision") for name in ("one", "two") for kind in kinds],
+        columns=["dataset", "tags", "prediction", "value", "measure"],
+    )
+    fig = plt.figure()
+    axes = tag_quality_panels(fig, rows)
+    assert [ax.get_title(loc="left") for ax in axes.flat] == [
+        "one: direct",
+        "one: removed",
+        "two: direct",
+        "two: removed",
+    ]
+    assert [bar.get_height() for bar in axes[1, 1].patches] == [0.4, 0.7]
+    assert [text.get_text() for text in fig.legends[0].get_texts()] == ["user", "zero-shot"]
+    fig.canvas.draw()
+    plt.close(fig)

@@ -1,0 +1,165 @@
+"""Rows about tags on the tiny photos and guide, recomputed from the parts; the photos whose truth nobody knows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ctrh.data.scenes.compose import compose
+from ctrh.data.scenes.draw import draw
+from ctrh.data.scenes.world import CONCEPTS
+from ctrh.guide.finetune import FinetuneConfig
+from ctrh.guide.pretrain import PretrainConfig
+from ctrh.guide.quality import tag_quality
+from ctrh.guide.refine import RefineConfig, refine
+from ctrh.paper import profiles, tag_tables
+from ctrh.paper.tag_tables import (
+    caption,
+    change_in_words,
+    chips,
+    concept_truth,
+    exchange_rows,
+    frequency_rows,
+    held_out_scenes,
+    inference_rows,
+    photos_to_show,
+    precision_of,
+    quality_rows,
+    quality_table,
+    statistics_rows,
+    statistics_table,
+    zero_shot_rows,
+)
+
+SETTINGS = replace(profiles.SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
+PROFILE = replace(profiles.SMOKE, datasets=(SETTINGS,), finetune=FinetuneConfig(epochs=1, batch=8))
+
+
+@pytest.fixture
+def world(tiny_photos, tiny_guide, monkeypatch):
+    """The tiny photos and guide in place of the profile's; "fine-tuned" are other random weights."""
+    guides = {
+        alpha: tiny_guide.with_weights(
+            {k: v * (1 + alpha / 4) for k, v in tiny_guide.model.state_dict().items()}, f"alpha {alpha}"
+        )
+        for alpha in (0.0, 0.5, 1.0)
+    }
+    monkeypatch.setattr(tag_tables, "photos_of", lambda data: tiny_photos)
+    monkeypatch.setattr(tag_tables, "mixed_guide_of", lambda data, config: guides[config.refine.alpha])
+    monkeypatch.setattr(
+        tag_tables,
+        "text_of",
+        lambda photos, data, config: guides[config.refine.alpha].text_features(photos.vocabulary),
+    )
+    return tiny_photos, guides
+
+
+def test_quality_is_that_of_the_replaced_tags(world):
+    photos, guides = world
+    rows = quality_rows(PROFILE, SETTINGS)
+    assert len(rows) == (1 + 3 * 3) * 2 * 3
+    train = photos.split.train
+    expected = tag_quality(photos.tags[train], photos.truth[train])
+    assert precision_of(rows, "tiny", "user").tolist() == pytest.approx(
+        [100 * expected.precision_micro, 100 * expected.best_precision_micro]
+    )
+    for tags, alpha in (("zero-shot", 0.0), ("ensembled", 0.5), ("fine-tuned", 1.0)):
+        for prediction, config in (
+            ("direct", RefineConfig(remove_redundant=False)),
+            ("removed", RefineConfig()),
+            ("removed, unweighted", RefineConfig(weighted=False)),
+        ):
+            quality = tag_quality(refine(photos, guides[alpha], config)[train], photos.truth[train])
+            found = precision_of(rows, "tiny", tags, prediction)
+            assert found["value"] == pytest.approx(100 * quality.precision_micro)
+    pd.testing.assert_frame_equal(rows, quality_rows(PROFILE, SETTINGS))  # read back
+    table = quality_table(rows)
+    assert list(table.columns[:4]) == ["precision", "best possible precision", "recall", "f1"]
+    assert len(table) == 10 and (table["precision"] <= table["best possible precision"] + 1e-9).all()
+    with pytest.raises(ValueError, match="0 rows"):
+        precision_of(rows, "tiny", "nobody")
+
+
+def test_without_truth_there_are_no_quality_rows_and_labels_stand_for_it(world, monkeypatch):
+    photos, guides = world
+    labelled = replace(photos, truth=None, labels=np.ones((20, 1), dtype=bool), label_names=("animals",))
+    monkeypatch.setattr(tag_tables, "photos_of", lambda data: labelled)
+    assert quality_rows(PROFILE, SETTINGS).empty
+    rows = inference_rows(PROFILE, SETTINGS, [5])
+    assert rows.query("source == 'truth'")["tag"].tolist() == ["animals"] and rows["right"].all()
+
+
+def test_inferred_tags_are_as_many_as_kept_and_judged(world):
+    photos, guides = world
+    rows = inference_rows(PROFILE, SETTINGS, [4, 7])
+    assert list(dict.fromkeys(rows["source"])) == ["user", "zero-shot", "fine-tuned", "ensembled", "truth"]
+    replaced = refine(photos, guides[0.5])
+    for photo in (4, 7):
+        mine = rows.query("photo == @photo and source == 'ensembled'")
+        assert {photos.vocabulary.index(tag) for tag in mine["tag"]} == set(replaced[[photo]].indices)
+        assert mine["rank"].tolist() == list(range(1, len(mine) + 1))
+        users = rows.query("photo == @photo and source == 'user'")["tag"]
+        assert set(users) == {photos.vocabulary[c] for c in photos.tags[[photo]].indices}
+    for row in rows.itertuples():
+        assert row.right == photos.truth[row.photo, photos.vocabulary.index(row.tag)]
+    first = chips(rows, 4, "user", most=2)
+    assert len(first) <= 2 and first[0][0] in photos.vocabulary
+
+
+def test_exchanged_words_by_hand(tiny_photos):
+    nothing = tiny_photos.with_tags(tiny_photos.tags * False)
+    rows = exchange_rows(nothing, tiny_photos.truth, count=3)
+    assert set(rows["change"]) == {"brought"} and (rows["right"] == rows["photos"]).all()
+    words = [tiny_photos.vocabulary.index(tag) for tag in rows["tag"]]
+    times = tiny_photos.truth[tiny_photos.split.train].sum(axis=0)
+    assert rows["photos"].tolist() == times[words].tolist() == sorted(times, reverse=True)[:3]
+
+
+def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide):
+    truth = concept_truth(tiny_photos)
+    assert truth.shape == (20, len(CONCEPTS))
+    for word in ("dog", "cat", "sea", "sky", "sunset"):
+        mine = tiny_photos.truth[:, [tiny_photos.vocabulary.index(word)]].toarray()
+        assert np.array_equal(truth[:, [CONCEPTS.index(word)]].toarray(), mine)
+    rows = zero_shot_rows(tiny_guide, "tiny", tiny_photos.images, truth).set_index("scored")
+    true = truth.toarray().sum(axis=1)
+    assert rows.loc["chance", "r_precision"] == pytest.approx(true[true > 0].mean() / len(CONCEPTS))
+    assert rows["r_precision"].between(0, 1).all()
+
+
+def test_held_out_scenes_are_of_another_seed_than_the_guides():
+    images, truth = held_out_scenes(3)
+    assert len(images) == 3 and truth.shape == (3, len(CONCEPTS))
+    scene = compose(PretrainConfig.seed + 1, 2)
+    assert {CONCEPTS[column] for column in truth[[2]].indices} == set(scene.words)
+    assert np.array_equal(np.asarray(images[2]), draw(scene))
+
+
+def test_statistics_table_labels_measured_and_published(tiny_photos):
+    table = statistics_table(statistics_rows([tiny_photos]))
+    assert list(table.columns) == ["tiny (measured here)", "MIRFLICKR-25K (published)"]
+    assert table.loc["photos"].tolist() == ["20", "25,000"]
+    assert table.loc["tags a photo, mean", "MIRFLICKR-25K (published)"] == "8.94"
+    assert table.loc["photos without a tag"].tolist() == ["2", "–"]
+
+
+def test_frequencies_fall_and_leave_out_unused_words(tiny_photos):
+    rows = frequency_rows(tiny_photos)
+    assert rows["photos"].is_monotonic_decreasing and rows["photos"].min() > 0
+    assert rows["photos"].sum() == tiny_photos.tags.nnz
+
+
+def test_photos_to_show_follow_the_rule(tiny_photos):
+    shown = photos_to_show(tiny_photos, 2, least=1, most=2)
+    assert len(shown) == 2 and set(shown) <= set(tiny_photos.split.train)
+
+
+def test_captions_and_changes_in_words(tiny_photos):
+    assert caption(tiny_photos, 0) == "(no tags)"
+    assert set(caption(tiny_photos, 5, width=8).replace("\n", " ").split(", ")) == {
+        tiny_photos.vocabulary[c] for c in tiny_photos.tags[[5]].indices
+    }
+    assert change_in_words(40.0, 43.21) == "raises it by 3.2 points"
+    assert change_in_words(43.21, 40.0) == "lowers it by 3.2 points"
+    assert change_in_words(40.01, 39.99) == "does not change it"
