@@ -66,7 +66,7 @@ def test_black_and_white_is_grey():
 
 def test_words_follow_the_hierarchy():
     scene = Scene("lake", (replace(SCENES[0].things[0], kind="duck", glyph="🦆"),), None, 1.0, (0, 0))
-    assert scene.words == ("animal", "bird", "duck", "lake", "sky", "water")
+    assert scene.words == ("animal", "bird", "duck", "lake", "water")
     row = concept_matrix([scene])[0]
     assert [word for word, true in zip(CONCEPTS, row, strict=True) if true] == list(scene.words)
 
@@ -152,7 +152,7 @@ def _fingerprint(scene_set: SceneSet) -> str:
     return digest.hexdigest()[:16]
 
 
-@pytest.mark.parametrize(("scene_set", "frozen"), [(MIR, "?"), (NUS, "?")], ids=["mir", "nus"])
+@pytest.mark.parametrize(("scene_set", "frozen"), [(MIR, "1659caf842d5dd1e"), (NUS, "e2d3ef69bf5f9511")], ids=["mir", "nus"])
 def test_the_data_is_frozen(scene_set, frozen):
     """Content, tags and labels of the data sets must never change: published results rest on them."""
     assert _fingerprint(scene_set) == frozen
