@@ -101,15 +101,18 @@ class TagWeighting(nn.Module):
         own = tag_ids != NO_TAG
         t = text[tag_ids.clamp(min=0)]  # (N, M, D)
         asked = self._asked(v)  # (N, heads, D)
-        logits = (asked @ t.transpose(1, 2)).masked_fill(~own[:, None], -math.inf)  # (N, heads, M)
-        # Without a tag every logit is -inf and softmax is NaN in value and gradient: let it see zeros, then
-        # drop it.
-        some = own.any(dim=1)
-        weights = logits.masked_fill(~some[:, None, None], 0).softmax(dim=2) * own[:, None]
-        r = self._answer(weights @ t)
-        r = (r + self.ffn(r)) * some[:, None]  # Eq. (14)
+        r = self._answer(_softmax_over(asked @ t.transpose(1, 2), own) @ t)
+        r = (r + self.ffn(r)) * own.any(dim=1)[:, None]  # Eq. (14)
         attention = (asked.mean(dim=1) if self.head_reduction == "mean" else asked.sum(dim=1)) @ text.T
         return r, attention
+
+    def weights(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> Tensor:
+        """The softmax of Eq. (12): how much each head listens to each of an image's tags.
+
+        Shapes as in ``forward`` -> (N, heads, M), of sum 1 over an image's own tags, 0 elsewhere.
+        """
+        t = text[tag_ids.clamp(min=0)]  # (N, M, D)
+        return _softmax_over(self._asked(v) @ t.transpose(1, 2), tag_ids != NO_TAG)
 
     def _asked(self, v: Tensor) -> Tensor:
         """(N, D) -> (N, heads, D), u_a = W_k^aT W_q^a v / sqrt(d_k): then Q_a K_a^T / sqrt(d_k) is u_a . t.
@@ -128,6 +131,17 @@ class TagWeighting(nn.Module):
         value = self.value.weight.unflatten(0, (self.heads, head_width))  # (heads, d_k, D)
         z = mixed.transpose(0, 1) @ value.transpose(1, 2)  # (heads, N, d_k)
         return self.out(z.transpose(0, 1).flatten(1))
+
+
+def _softmax_over(logits: Tensor, own: Tensor) -> Tensor:
+    """Softmax of (N, heads, M) over the places where ``own`` (N, M) holds; 0 elsewhere, and where none does.
+
+    Without a tag every logit would be -inf and softmax NaN in value and gradient: it sees zeros instead, and is
+    dropped.
+    """
+    some = own.any(dim=1)[:, None, None]
+    masked = logits.masked_fill(~own[:, None], -math.inf).masked_fill(~some, 0)
+    return masked.softmax(dim=2) * own[:, None]
 
 
 class CTRHNetwork(nn.Module):

@@ -82,6 +82,30 @@ def assert_same_network(first: CTRH, second: CTRH) -> None:
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
+def test_tag_weights_are_the_networks_attention_over_each_images_tags(problem):
+    features, tags, text, _ = problem
+    hasher = CTRH(CONFIG)
+    hasher.fit(features, tags, text)
+    some = tags.toarray()
+    some[5] = False
+    weights = hasher.tag_weights(features, sp.csr_array(some))
+    assert weights.shape == some.shape and not weights.toarray()[~some].any()
+    network = hasher.network.eval()
+    with torch.inference_mode():
+        for image in (0, 7, 47):
+            own = torch.from_numpy(np.flatnonzero(some[image]))[None]
+            v = network.mapping(network(torch.from_numpy(features[[image]])))
+            expected = network.weighting.weights(v, network.text, own)[0].mean(dim=0)
+            np.testing.assert_allclose(weights[[image]].data, expected, rtol=1e-5)
+    np.testing.assert_allclose(weights.sum(axis=1), some.any(axis=1), rtol=1e-5)
+    with pytest.raises(ValueError, match="tags have shape"):
+        hasher.tag_weights(features[:3], tags)
+    plain = CTRH(replace(CONFIG, tag_weighting=False))
+    plain.fit(features, tags, text)
+    with pytest.raises(ValueError, match="weighs no tags"):
+        plain.tag_weights(features, tags)
+
+
 def test_text_length_scales_the_tag_features(problem):
     features, tags, text, _ = problem
     hasher = CTRH(replace(CONFIG, text_length=10.0, train=replace(TRAIN, epochs=1)))

@@ -16,8 +16,8 @@ from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.lsh import LSH
 from ctrh.paper import experiments, problems, profiles
-from ctrh.paper.experiments import METHODS, make_run, results, run_grid
-from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
+from ctrh.paper.experiments import METHODS, make_run, results, run_grid, trained
+from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem, variants_of
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig
@@ -63,6 +63,15 @@ def test_scores_are_those_of_the_method_itself(problem):
     assert result.scores.map_all == expected.map_all
     assert result.scores.map_at == expected.map_at
     np.testing.assert_array_equal(result.scores.precision_at, expected.precision_at)
+
+
+def test_the_network_of_a_run_is_the_one_that_made_its_codes(problem):
+    run = make_run(TINY, "mirflickr", "CTRH", 8)
+    (result,) = results([run], jobs=1)
+    hasher = trained(run)
+    np.testing.assert_array_equal(hasher.encode(problem.inputs(problem.split.query)), result.query_codes)
+    with pytest.raises(ValueError, match="LSH trains no network"):
+        trained(make_run(TINY, "mirflickr", "LSH", 8))
 
 
 def test_finished_runs_are_not_computed_again(problem, monkeypatch):
@@ -243,3 +252,10 @@ def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
         FirstImages(tiny_photos.images, 8)[8]
     with pytest.raises(ValueError, match="20 photos, not 21"):
         first_photos(tiny_photos, 21, 2, 5)
+
+
+def test_clean_tags_are_a_variant_only_where_the_truth_is_known(tiny_photos, monkeypatch):
+    for truth, variants in ((tiny_photos.tags, ("user", "replaced", "clean")), (None, ("user", "replaced"))):
+        photos = replace(tiny_photos, truth=truth)
+        monkeypatch.setattr(problems, "photos_of", lambda data, photos=photos: photos)
+        assert variants_of(DataConfig("any")) == variants

@@ -8,7 +8,8 @@ from PIL import Image
 
 from ctrh.paper.code_plots import bit_balance, bit_correlation, loss_curves, score_by_bits
 from ctrh.paper.framework import framework
-from ctrh.paper.picture_plots import contact_sheet, retrieval_strip
+from ctrh.paper.loss_plots import focal_curves, weight_map
+from ctrh.paper.picture_plots import contact_sheet, retrieval_page, retrieval_strip
 from ctrh.paper.style import COLOURS, RED, colour, save_figure, use_style
 from ctrh.paper.tag_plots import tag_frequencies, tag_inference, tag_quality_bars, top_tags_bars
 
@@ -146,3 +147,33 @@ def test_contact_sheet_leaves_no_picture_out():
     assert axes.shape == (2, 3)
     assert [len(ax.images) for ax in axes.flat] == [1, 1, 1, 1, 1, 0]
     assert axes[0, 1].get_xlabel() == "two"
+
+
+def test_retrieval_page_has_a_strip_for_each_query_and_method():
+    rows = pd.DataFrame(
+        [
+            (label, query, rank, rank, rank == 1)
+            for query in (7, 3)
+            for label in ("CTRH", "ITQ")
+            for rank in (1, 2)
+        ],
+        columns=["label", "query", "rank", "photo", "relevant"],
+    )
+    axes = retrieval_page(plt.figure(), [PICTURE] * 8, rows)
+    assert axes.shape == (4, 3)
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["CTRH", "ITQ", "CTRH", "ITQ"]
+    assert [texts(ax) for ax in axes[0]] == [[], [], ["×"]]
+
+
+def test_focal_curves_have_a_line_for_each_gamma():
+    rows = pd.DataFrame({"gamma": [0, 0, 1, 1], "score": [-2, 2, -2, 2], "loss": [2.0, 0.1, 1.5, 0.0]})
+    _, ax = plt.subplots()
+    focal_curves(ax, rows)
+    assert [line.get_label() for line in ax.lines] == ["γ = 0", "γ = 1"]
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [1.5, 0.0])
+
+
+def test_weight_map_writes_what_is_not_zero():
+    _, ax = plt.subplots()
+    weight_map(ax, np.array([[0.25, 0.75, 0.0]]), ["head 1"], ["dog", "cat", "car"])
+    assert texts(ax) == ["0.25", "0.75"]

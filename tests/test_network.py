@@ -124,6 +124,17 @@ def test_tag_weighting_is_eq_11_to_14(weighting, v, text, tag_ids):
             assert not r[i].any()
 
 
+def test_weights_are_the_softmax_over_the_own_tags(weighting, v, text, tag_ids):
+    weights = weighting.weights(v, text, tag_ids)
+    assert weights.shape == (N, HEADS, tag_ids.shape[1])
+    for i, own in enumerate(TAGS):
+        expected = torch.zeros(HEADS, tag_ids.shape[1], dtype=torch.float64)
+        if own:
+            logits = torch.stack(by_the_letter(weighting, v[i], text[own])[1])
+            expected[:, : len(own)] = logits.softmax(dim=1)
+        torch.testing.assert_close(weights[i], expected)
+
+
 def test_tag_weighting_is_torchs_attention(weighting, v, text, tag_ids):
     some = [0, 1, 3]
     reference = nn.MultiheadAttention(D, HEADS, bias=False, batch_first=True).double()

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset, Subset
 from ctrh.backbones import Backbone, Pictures
 from ctrh.encoding import CodesCollapsed, relaxed_codes
 from ctrh.losses import MIRFLICKR, LossConfig, inverse_frequency
-from ctrh.network import CTRHNetwork, TagWeighting, padded_tags
+from ctrh.network import NO_TAG, CTRHNetwork, TagWeighting, padded_tags
 from ctrh.store import content_key, replacing
 from ctrh.training import TrainConfig, TrainingData, train
 
@@ -127,6 +127,29 @@ class CTRH:
         if self.backbone is None and tuple(inputs.shape[1:]) != (width,):
             raise ValueError(f"inputs have shape {tuple(inputs.shape)}, expected (N, {width})")
         return (relaxed_codes(network, inputs, workers=self.config.train.workers) > 0.5).numpy()
+
+    def tag_weights(self, inputs: np.ndarray | Tensor | Dataset, tags: sp.csr_array) -> sp.csr_array:
+        """The softmax of Eq. (12), mean over heads: how much N images listen to each of their tags.
+
+        inputs like those of ``fit``, tags: (N, C) -> (N, C) float32 CSR, rows of sum 1, empty without a tag.
+        Raises ``ValueError`` for other shapes, and when the hasher weighs no tags.
+        """
+        network = self._fitted()
+        if network.weighting is None:
+            raise ValueError("this hasher was trained with tag_weighting=False: it weighs no tags")
+        inputs = _readable(inputs)
+        if tags.shape != (len(inputs), len(network.text)):
+            raise ValueError(f"tags have shape {tags.shape}, expected {(len(inputs), len(network.text))}")
+        tag_ids = padded_tags(tags)
+        h = relaxed_codes(network, inputs, workers=self.config.train.workers)
+        batches = zip(h.split(256), tag_ids.split(256), strict=True)
+        text = network.text.cpu()
+        with torch.inference_mode():
+            mapping, weighting = (copy.deepcopy(part).cpu() for part in (network.mapping, network.weighting))
+            weights = torch.cat([weighting.weights(mapping(h), text, ids).mean(dim=1) for h, ids in batches])
+        own = (tag_ids != NO_TAG).numpy()
+        indptr = np.concatenate([[0], own.sum(axis=1).cumsum()])
+        return sp.csr_array((weights.numpy()[own], tag_ids.numpy()[own], indptr), shape=tags.shape)
 
     def save(self, path: str | Path) -> None:
         """All weights and the configuration in one safetensors file."""

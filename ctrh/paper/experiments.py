@@ -93,13 +93,17 @@ def _on_tags(hasher_type: type[CTRH]) -> Fit:
     """For methods that learn from pictures and tags."""
 
     def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
-        hasher = hasher_type(run.settings, problem.backbone)
-        rows = problem.split.train
-        folder = cache_dir() / "checkpoints"
-        history = hasher.fit(problem.inputs(rows), problem.tags[rows], problem.text, folder)
+        hasher, history = _trained(hasher_type, run, problem)
         return hasher.encode, history
 
     return fit
+
+
+def _trained(hasher_type: type[CTRH], run: Run, problem: Problem) -> tuple[CTRH, pd.DataFrame]:
+    hasher = hasher_type(run.settings, problem.backbone)
+    rows = problem.split.train
+    folder = cache_dir() / "checkpoints"
+    return hasher, hasher.fit(problem.inputs(rows), problem.tags[rows], problem.text, folder)
 
 
 # A new method is a file in ctrh/methods and a line here.
@@ -209,6 +213,14 @@ def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
         for _ in progress(workers(tasks), "runs", total=len(missing)):
             pass
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
+
+
+def trained(run: Run) -> CTRH:
+    """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
+    if run.method in UNTAGGED:
+        raise ValueError(f"{run.method} trains no network")
+    with _alone():
+        return _trained(CTRH, run, run.problem)[0]
 
 
 def _path(key: str) -> Path:

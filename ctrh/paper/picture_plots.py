@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
+from ctrh.data.photos import Images
 from ctrh.paper.style import GREEN, RED, clear_ticks
 
 
@@ -58,3 +60,16 @@ def retrieval_strip(
                 color="white",
                 bbox={"boxstyle": "circle,pad=0.12", "facecolor": RED, "linewidth": 0},
             )
+
+
+def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) -> np.ndarray:
+    """What several queries find by several methods, a strip each; the axes.
+
+    ``rows`` as :func:`ctrh.paper.comparisons.nearest` gives them, of as many photos for every query and label.
+    """
+    strips = list(rows.groupby(["query", "label"], sort=False))
+    axes = fig.subplots(len(strips), 1 + int(rows["rank"].max()), squeeze=False)
+    for line, ((query, label), part) in zip(axes, strips, strict=True):
+        found = [images[photo] for photo in part["photo"]]
+        retrieval_strip(line, images[query], found, part["relevant"], label)
+    return axes

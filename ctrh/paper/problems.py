@@ -93,6 +93,11 @@ def photos_of(data: DataConfig) -> Photos:
     return data.load()
 
 
+def variants_of(data: DataConfig) -> tuple[str, ...]:
+    """Those of ``VARIANTS`` that ``data`` has: nobody knows the clean tags of real photos."""
+    return VARIANTS if photos_of(data).truth is not None else VARIANTS[:2]
+
+
 @lru_cache(maxsize=4)
 def guide_of(config: GuideConfig) -> Guide:
     """The zero-shot guide, loaded once."""

@@ -35,6 +35,8 @@ COLOURS = {
     "ensembled": RED,
     "replaced": RED,
     "clean": GREEN,
+    "CTRH (user tags)": ORANGE,
+    "CTRH (clean tags)": GREEN,
 }
 OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 

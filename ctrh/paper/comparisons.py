@@ -1,0 +1,181 @@
+"""Who is ahead of whom, and whether by more than the luck of the queries; what a query finds; what attention finds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.stats import t as student
+
+from ctrh.paper.experiments import Run, RunResult, trained
+from ctrh.retrieval.codes import pack
+from ctrh.retrieval.metrics import Scores
+from ctrh.retrieval.search import HammingIndex
+
+VERDICTS = ("ahead", "level", "behind")
+
+
+def differences(results: Sequence[RunResult], name: str, over: str) -> pd.DataFrame:
+    """mAP of the runs labelled ``name`` minus that of those labelled ``over``, compared query by query.
+
+    One row per data set, bits and metric (``map_all``, ``map_k``): ``difference`` in points, ``low`` and ``high``
+    bound it with 95 % confidence (Student's t over queries; several seeds are averaged within a query first),
+    ``verdict``: "ahead" or "behind" where that interval leaves out 0, else "level". The interval tells what other
+    queries would change, not what another training would. Raises ``ValueError`` where one of the two is missing.
+    """
+    found: dict[tuple, list[dict[str, np.ndarray]]] = {}
+    for result in results:
+        run = result.run
+        found.setdefault((run.data.name, run.bits, run.label or run.method), []).append(_precisions(result))
+    rows = []
+    for dataset, bits in dict.fromkeys(key[:2] for key in found):
+        pair = [found.get((dataset, bits, label)) for label in (name, over)]
+        if None in pair:
+            raise ValueError(f"{dataset}, {bits} bits: there is no run of {name!r} or none of {over!r}")
+        for metric in pair[0][0]:
+            ours, theirs = (np.mean([each[metric] for each in runs], axis=0) for runs in pair)
+            middle, half = mean_and_half(100 * (ours - theirs))
+            verdict = VERDICTS[0] if middle > half else VERDICTS[2] if middle < -half else VERDICTS[1]
+            interval = {"difference": middle, "low": middle - half, "high": middle + half}
+            rows.append(
+                {
+                    "dataset": dataset,
+                    "bits": bits,
+                    "metric": metric,
+                    "method": name,
+                    "over": over,
+                    **interval,
+                    "queries": len(ours),
+                    "verdict": verdict,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def in_words(rows: pd.DataFrame) -> str:
+    """Rows of :func:`differences`, of one data set and metric, as a phrase that names every length.
+
+    Raises ``ValueError`` for more than one row of a length.
+    """
+    if rows["bits"].duplicated().any():
+        raise ValueError("one data set, one metric and one pair of methods at a time")
+    phrases = []
+    for verdict in VERDICTS:
+        part = rows[rows["verdict"] == verdict].sort_values("bits")
+        if len(part):
+            lengths = [str(bits) for bits in part["bits"]]
+            listed = " and ".join([", ".join(lengths[:-1]), lengths[-1]] if len(lengths) > 1 else lengths)
+            span = dict.fromkeys(
+                f"{value:+.1f}" for value in (part["difference"].min(), part["difference"].max())
+            )
+            phrases.append(f"{verdict} at {listed} bits ({' to '.join(span)} points)")
+    return "; ".join(phrases)
+
+
+def queries_at(scores: Scores, shares: Sequence[float]) -> list[int]:
+    """The queries at ``shares`` in [0, 1] of the way from the worst AP@all to the best, as positions among them.
+
+    Queries without a relevant item in the database, which nothing can answer, are left out; of equal AP the earlier
+    query is the worse.
+    """
+    answerable = np.flatnonzero(scores.relevant > 0)
+    order = answerable[np.argsort(scores.ap_all[answerable], kind="stable")]
+    return [int(order[round(share * (len(order) - 1))]) for share in shares]
+
+
+def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.DataFrame:
+    """The ``count`` nearest photos of some queries (positions among them), of equal distance the earlier photo first.
+
+    Rows: ``label``, ``query`` and ``photo`` (indices of the photos), ``rank`` from 1, ``distance``, ``relevant``.
+    """
+    run, problem = result.run, result.run.problem
+    index = HammingIndex(pack(result.database_codes), run.bits)
+    distances, places = index.search(pack(result.query_codes[list(queries)]), count)
+    asked = problem.split.query[list(queries)]
+    photos = problem.split.database[places]  # (queries, count)
+    shared = problem.labels[asked][:, None] & problem.labels[photos]
+    lines, ranks = np.indices(photos.shape)
+    return pd.DataFrame(
+        {
+            "label": run.label or run.method,
+            "query": asked[lines].ravel(),
+            "rank": ranks.ravel() + 1,
+            "photo": photos.ravel(),
+            "distance": distances.ravel(),
+            "relevant": shared.any(axis=2).ravel(),
+        }
+    )
+
+
+def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFrame:
+    """Whether tag weighting listens to right tags: the share of attention that they get, beside their share of the tags.
+
+    weights: (N, C), rows of sum 1 (:meth:`ctrh.methods.ctrh.CTRH.tag_weights`); truth: (N, C) bool. One row for each
+    photo that has right and wrong tags: ``photo``, ``tags`` (how many), ``attention`` and ``plain``, equal if all its
+    tags weighed the same.
+    """
+    given = sp.csr_array((np.ones_like(weights.data), weights.indices, weights.indptr), shape=weights.shape)
+    own, right = given.sum(axis=1), given.multiply(truth).sum(axis=1)
+    mixed = np.flatnonzero((right > 0) & (right < own))
+    heard = weights.multiply(truth).sum(axis=1)
+    return pd.DataFrame(
+        {
+            "photo": mixed,
+            "tags": own[mixed].astype(int),
+            "attention": heard[mixed],
+            "plain": right[mixed] / own[mixed],
+        }
+    )
+
+
+def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
+    """:func:`attention_on_truth` of the network behind ``run``, over its training photos, as one row.
+
+    truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points, ± ``half`` (95 %).
+    """
+    problem = run.problem
+    rows = problem.split.train
+    weights = trained(run).tag_weights(problem.inputs(rows), problem.tags[rows])
+    listened = attention_on_truth(weights, truth[rows])
+    gain, half = mean_and_half(100 * (listened["attention"] - listened["plain"]).to_numpy())
+    verdict = "more than their share" if gain > half else "less than their share" if gain < -half else "level"
+    means = 100 * listened[["plain", "attention"]].mean()
+    about = {"dataset": run.data.name, "tags": run.tags.variant, "photos": len(listened)}
+    return {**about, **means, "gain": gain, "half": half, "verdict": verdict}
+
+
+def weighted_tags(
+    weights: sp.csr_array, photo: int, vocabulary: Sequence[str], truth: sp.csr_array | None = None
+) -> pd.DataFrame:
+    """The tags of one photo, the most listened to first: ``rank``, ``tag``, ``probability`` (the attention), and with
+    ``truth`` (N, C) ``right``.
+    """
+    row = weights[[photo]]
+    order = np.argsort(-row.data, kind="stable")
+    chosen = row.indices[order]
+    rows = pd.DataFrame(
+        {
+            "rank": np.arange(1, len(chosen) + 1),
+            "tag": [vocabulary[word] for word in chosen],
+            "probability": row.data[order],
+        }
+    )
+    return rows if truth is None else rows.assign(right=truth[[photo]].toarray()[0, chosen].astype(bool))
+
+
+def mean_and_half(values: np.ndarray) -> tuple[float, float]:
+    """The mean of (Q,) values and half of its 95 % interval; a single value says nothing about the spread."""
+    if len(values) < 2:
+        return float(values.mean()), float("inf")
+    spread = values.std(ddof=1) / np.sqrt(len(values))
+    return float(values.mean()), float(student.ppf(0.975, len(values) - 1) * spread)
+
+
+def _precisions(result: RunResult) -> dict[str, np.ndarray]:
+    scores = result.scores
+    return {
+        "map_all": scores.ap_all,
+        **{f"map_{k}": ap for k, ap in zip(scores.ks, scores.ap_at, strict=True)},
+    }

@@ -1,0 +1,52 @@
+"""Rows about trainings: what each term adds, how codes fare, what the texts ask of codes, how far Eq. (18) can go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ctrh.losses import TERMS, tag_balanced_loss
+from ctrh.paper.experiments import RunResult
+
+
+def first_and_last(results: Iterable[RunResult]) -> pd.DataFrame:
+    """The records of the first and the last epoch of each training, behind ``dataset``, ``label`` and ``bits``."""
+    frames = []
+    for result in results:
+        run, ends = result.run, result.history.iloc[[0, -1]].reset_index(drop=True)
+        about = pd.DataFrame(
+            {"dataset": [run.data.name] * 2, "label": run.label or run.method, "bits": run.bits}
+        )
+        frames.append(pd.concat([about, ends], axis=1))
+    return pd.concat(frames, ignore_index=True)
+
+
+def contributions(result: RunResult) -> pd.DataFrame:
+    """What each term adds to Eq. (19), multiplied by its weight, and the ``loss`` they sum to: index ``epoch``."""
+    losses = result.run.settings.losses
+    terms = {term: weight * result.history[term] for term, weight in zip(TERMS, losses.weights)}
+    return pd.DataFrame({**terms, "loss": result.history["loss"]}).set_axis(result.history["epoch"])
+
+
+def asked_distances(vectors: np.ndarray, shares: Sequence[float] = (0.05, 0.5, 0.95)) -> list[float]:
+    """Quantiles of (1 - cos(r_i, r_j))/2 over pairs of (N, D) texts: the distances that Eq. (17) asks of codes."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = vectors / np.where(lengths > 0, lengths, 1)
+    asked = (1 - unit @ unit.T)[np.triu_indices(len(unit), k=1)] / 2
+    return np.quantile(asked, shares).tolist()
+
+
+def tag_balanced_room(result: RunResult) -> dict[str, float]:
+    """Eq. (18) on the training tags for A_i = 0, ``unknowing``, and for A_i even over an image's own tags and 0
+    elsewhere, ``knowing``; beside them its mean in the ``first`` and the ``last`` epoch.
+    """
+    problem, losses = result.run.problem, result.run.settings.losses
+    tags = problem.tags[problem.split.train]
+    tags = torch.from_numpy(tags[tags.sum(axis=1) > 0].toarray())  # fit leaves out the others
+    ends = {"unknowing": torch.zeros(tags.shape), "knowing": tags.float()}
+    values = {name: float(tag_balanced_loss(a, tags, losses.gamma)) for name, a in ends.items()}
+    records = result.history["tag_balanced"]
+    return {**values, "first": float(records.iloc[0]), "last": float(records.iloc[-1])}

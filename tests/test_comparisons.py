@@ -1,0 +1,142 @@
+"""Comparisons: differences query by query against scipy, phrases, chosen queries, what they find, what is listened to."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+from scipy.stats import ttest_1samp
+
+from ctrh.data.photos import Split
+from ctrh.paper import comparisons
+from ctrh.paper.comparisons import (
+    attention_on_truth,
+    differences,
+    in_words,
+    nearest,
+    queries_at,
+    weighted_tags,
+)
+
+QUERIES = 40
+
+
+def made_up(label: str, ap: np.ndarray, bits: int = 16, seed: int = 0) -> SimpleNamespace:
+    run = SimpleNamespace(
+        data=SimpleNamespace(name="scenes"), bits=bits, label=label, method="CTRH", seed=seed
+    )
+    scores = SimpleNamespace(ap_all=ap, ks=np.array([10]), ap_at=ap[None] / 2, relevant=np.ones(len(ap)))
+    return SimpleNamespace(run=run, scores=scores)
+
+
+@pytest.fixture
+def pair() -> list[SimpleNamespace]:
+    generator = np.random.default_rng(0)
+    base = generator.random(QUERIES) / 2
+    return [
+        made_up("worse", base),
+        made_up("better", base + 0.1 + 0.02 * generator.normal(size=QUERIES)),
+        made_up("same", base + 0.02 * generator.permutation(np.linspace(-1, 1, QUERIES))),
+    ]
+
+
+def test_differences_are_paired_t_intervals(pair):
+    rows = differences(pair, "better", "worse").set_index("metric")
+    gaps = 100 * (pair[1].scores.ap_all - pair[0].scores.ap_all)
+    expected = ttest_1samp(gaps, 0).confidence_interval(0.95)
+    row = rows.loc["map_all"]
+    assert row["difference"] == pytest.approx(gaps.mean())
+    assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
+    assert rows.loc["map_10", "difference"] == pytest.approx(gaps.mean() / 2)
+    assert list(rows["verdict"]) == ["ahead", "ahead"] and set(rows["queries"]) == {QUERIES}
+
+
+@pytest.mark.parametrize(
+    ("name", "over", "verdict"),
+    [("better", "worse", "ahead"), ("worse", "better", "behind"), ("same", "worse", "level")],
+)
+def test_verdicts(pair, name, over, verdict):
+    assert set(differences(pair, name, over)["verdict"]) == {verdict}
+
+
+def test_seeds_are_averaged_within_a_query(pair):
+    ap = pair[1].scores.ap_all
+    two = [made_up("better", ap + 0.05), made_up("better", ap - 0.05, seed=1), pair[0]]
+    once = differences(pair[:2], "better", "worse")
+    pd.testing.assert_frame_equal(differences(two, "better", "worse"), once)
+
+
+def test_a_missing_partner_and_a_single_query():
+    with pytest.raises(ValueError, match="16 bits: there is no run of 'a' or none of 'b'"):
+        differences([made_up("a", np.ones(3))], "a", "b")
+    alone = differences([made_up("a", np.ones(1)), made_up("b", np.zeros(1))], "a", "b")
+    assert set(alone["verdict"]) == {"level"}
+
+
+def test_in_words_names_every_length():
+    rows = pd.DataFrame(
+        {
+            "bits": [16, 32, 48, 64],
+            "difference": [1.24, 3.0, -0.2, -4.0],
+            "verdict": ["ahead", "ahead", "level", "behind"],
+        }
+    )
+    expected = "ahead at 16 and 32 bits (+1.2 to +3.0 points); level at 48 bits (-0.2 points); behind at 64 bits (-4.0 points)"
+    assert in_words(rows) == expected
+    assert in_words(rows.assign(verdict="level")).startswith("level at 16, 32, 48 and 64 bits")
+    with pytest.raises(ValueError, match="one metric"):
+        in_words(pd.concat([rows, rows]))
+
+
+def test_queries_at_leaves_out_those_without_an_answer():
+    scores = SimpleNamespace(ap_all=np.array([0.9, 0.0, 0.1, 0.5, 0.5]), relevant=np.array([3, 0, 3, 3, 3]))
+    assert queries_at(scores, (0, 1 / 3, 2 / 3, 1)) == [2, 3, 4, 0]
+
+
+def test_nearest_gives_photos_distances_and_relevance():
+    codes = np.array(
+        [[0, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1], [0, 1, 1, 1]], bool
+    )
+    labels = np.array([[1, 0], [0, 1], [1, 0], [0, 0], [0, 1], [1, 1]], bool)
+    split = Split(query=np.array([1, 2]), database=np.array([0, 3, 4, 5]), train=np.array([0]))
+    problem = SimpleNamespace(split=split, labels=labels)
+    run = SimpleNamespace(problem=problem, bits=4, label="", method="LSH")
+    result = SimpleNamespace(run=run, query_codes=codes[split.query], database_codes=codes[split.database])
+    rows = nearest(result, [1, 0], count=3)
+    assert rows["query"].tolist() == [2, 2, 2, 1, 1, 1]
+    assert rows["photo"].tolist() == [0, 4, 3, 5, 3, 4]
+    assert rows["distance"].tolist() == [0, 1, 2, 1, 2, 3]
+    assert rows["relevant"].tolist() == [True, False, False, True, False, True]
+    assert rows["rank"].tolist() == [1, 2, 3] * 2 and set(rows["label"]) == {"LSH"}
+
+
+def test_attention_on_truth_compares_with_equal_weights():
+    weights = sp.csr_array(np.array([[0.7, 0.2, 0.1], [0.5, 0.5, 0], [0, 0, 1.0], [0, 0, 0]]))
+    truth = sp.csr_array(np.array([[1, 0, 1], [1, 1, 1], [0, 0, 0], [1, 0, 0]], bool))
+    rows = attention_on_truth(weights, truth)
+    assert rows["photo"].tolist() == [0] and rows["tags"].tolist() == [3]
+    assert rows.loc[0, "attention"] == pytest.approx(0.8) and rows.loc[0, "plain"] == pytest.approx(2 / 3)
+
+
+def test_attention_gain_is_the_mean_over_the_training_photos(monkeypatch):
+    weights = sp.csr_array(np.array([[0.7, 0.3, 0], [0.5, 0.2, 0.3], [0, 1.0, 0]]))
+    truth = sp.csr_array(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 1], [1, 1, 1]], bool))
+    hasher = SimpleNamespace(tag_weights=lambda inputs, tags: weights)
+    monkeypatch.setattr(comparisons, "trained", lambda run: hasher)
+    split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
+    problem = SimpleNamespace(split=split, inputs=lambda rows: rows, tags=truth)
+    named = {"data": SimpleNamespace(name="scenes"), "tags": SimpleNamespace(variant="user")}
+    row = comparisons.attention_gain(SimpleNamespace(problem=problem, **named), truth)
+    # The first has 0.7 on its right tag, which is one of two; the second 0.8 on two of three; the third none wrong.
+    assert (row["dataset"], row["tags"], row["photos"]) == ("scenes", "user", 2)
+    assert row["gain"] == pytest.approx(100 * (0.2 + 0.8 - 2 / 3) / 2)
+    assert row["attention"] == pytest.approx(75) and row["verdict"] == "level"
+
+
+def test_weighted_tags_are_in_order():
+    weights = sp.csr_array(np.array([[0.0, 0.3, 0.7]]))
+    truth = sp.csr_array(np.array([[True, True, False]]))
+    rows = weighted_tags(weights, 0, ("a", "b", "c"), truth)
+    assert rows["tag"].tolist() == ["c", "b"] and rows["right"].tolist() == [False, True]
+    assert "right" not in weighted_tags(weights, 0, ("a", "b", "c"))

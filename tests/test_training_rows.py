@@ -1,0 +1,64 @@
+"""Rows about trainings, against hand-made histories and loops."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from ctrh.data.photos import Split
+from ctrh.losses import TERMS, LossConfig
+from ctrh.methods.ctrh import CTRHConfig
+from ctrh.paper.training_rows import asked_distances, contributions, first_and_last, tag_balanced_room
+
+
+@pytest.fixture
+def result() -> SimpleNamespace:
+    history = pd.DataFrame({"epoch": [1, 2, 3], **{term: [3.0, 2.0, 1.0] for term in TERMS}})
+    history["loss"] = 27 * history["hinge"]
+    tags = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
+    split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
+    problem = SimpleNamespace(tags=sp.csr_array(tags), split=split)
+    run = SimpleNamespace(
+        data=SimpleNamespace(name="scenes"), label="", method="CTRH", bits=16, problem=problem,
+        settings=CTRHConfig(losses=LossConfig(weights=(1, 10, 1, 15), gamma=2)),
+    )  # fmt: skip
+    return SimpleNamespace(run=run, history=history)
+
+
+def test_first_and_last_epoch(result):
+    rows = first_and_last([result, result])
+    assert rows["epoch"].tolist() == [1, 3, 1, 3] and rows["hinge"].tolist() == [3, 1, 3, 1]
+    assert rows.loc[0, ["dataset", "label", "bits"]].tolist() == ["scenes", "CTRH", 16]
+
+
+def test_contributions_sum_to_the_loss(result):
+    parts = contributions(result)
+    assert parts.index.tolist() == [1, 2, 3]
+    assert parts.loc[1, list(TERMS)].tolist() == [3, 30, 3, 45]
+    np.testing.assert_allclose(parts[list(TERMS)].sum(axis=1), parts["loss"])
+
+
+def test_asked_distances_are_those_of_a_loop():
+    vectors = np.random.default_rng(0).normal(size=(7, 3))
+    vectors[2] = 0  # an image without a tag
+    asked = []
+    for i in range(7):
+        for j in range(i):
+            lengths = math.dist(vectors[i], [0] * 3) * math.dist(vectors[j], [0] * 3)
+            asked.append((1 - (vectors[i] @ vectors[j] / lengths if lengths else 0)) / 2)
+    np.testing.assert_allclose(asked_distances(vectors, (0, 0.5, 1)), np.quantile(asked, (0, 0.5, 1)))
+
+
+def test_the_room_of_the_tag_balanced_loss(result):
+    def focal(score: float) -> float:
+        p = 1 / (1 + math.exp(-score))
+        return -((1 - p) ** 2) * math.log(p)
+
+    room = tag_balanced_room(result)
+    # Of the training images one has four tags, one none (left out), one two; there are four words.
+    assert room["unknowing"] == pytest.approx(6 * focal(0) / 2 / 4)
+    assert room["knowing"] == pytest.approx((4 * focal(1 / 2) + 2 * focal(1 / math.sqrt(2))) / 2 / 4)
+    assert (room["first"], room["last"]) == (3, 1)
