@@ -112,10 +112,10 @@ SMOKE = replace(
     DEMO,
     name="smoke",
     datasets=tuple(
-        replace(each, data=replace(each.data, photos=240, queries=40, train=160)) for each in DEMO.datasets
+        replace(each, data=replace(each.data, photos=360, queries=40, train=160)) for each in DEMO.datasets
     ),
     finetune=replace(DEMO.finetune, epochs=1),
-    train=replace(DEMO.train, epochs=2),
+    train=replace(DEMO.train, epochs=2, batch_size=32),
     top=50,
     bits=(16, 32),
 )
