@@ -99,7 +99,7 @@ DEMO = Profile(
         DatasetSettings(DataConfig("scenes-nus"), "nuswide", REFINE_NUSWIDE, LOSS_NUSWIDE),
     ),
     guide=GuideConfig(),
-    backbone="small-alexnet",
+    backbone="guide",
     end_to_end=False,
     # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
     finetune=FinetuneConfig(epochs=2, decay_every=1),
