@@ -33,7 +33,8 @@ class BackboneConfig:
     seed: int = 2001
     scenes: int = 30_000
     held_out: int = 2_000
-    epochs: int = 6
+    epochs: int = 6  # of the learning rate's schedule
+    stop: int = 4  # the shipped weights are those after this epoch
     batch: int = 128
     lr: float = 2e-3
     weight_decay: float = 0.05
@@ -79,7 +80,7 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
         optimiser, config.lr, total_steps=config.epochs * per_epoch, pct_start=0.15
     )
     rng = np.random.default_rng(config.seed)
-    for epoch in range(config.epochs):
+    for epoch in range(config.stop):
         order, begun = rng.permutation(config.scenes), time.time()
         net.train()
         for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
@@ -95,10 +96,23 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
             loss.backward()
             optimiser.step()
             schedule.step()
+        _settle(net.backbone, pixels[: config.held_out])
         with replacing(out) as temporary:
             save_file(half(net.backbone.state_dict()), temporary)
         accuracy = held_out_accuracy(net, *held_out)
         print(f"epoch {epoch + 1}: held-out accuracy {accuracy:.3f}, {time.time() - begun:.0f} s", flush=True)
+
+
+@torch.no_grad()
+def _settle(backbone: nn.Module, pixels: np.ndarray) -> None:
+    """Statistics of what leaves the backbone, for the standardisation that it may end with."""
+    backbone.eval()
+    if isinstance(getattr(backbone, "standard", None), nn.BatchNorm1d):
+        backbone.standard.reset_running_stats()
+        backbone.standard.train()
+        for i in range(0, len(pixels), 250):
+            backbone(_normalised(pixels[i : i + 250]))
+        backbone.standard.eval()
 
 
 def _normalised(pixels: np.ndarray) -> Tensor:
@@ -120,10 +134,11 @@ def held_out_accuracy(net: Pretraining, pixels: np.ndarray, scenes: list[Scene])
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m ctrh.pretrain_backbones", description=__doc__)
     parser.add_argument("name", choices=SMALL)
-    parser.add_argument("--epochs", type=int, default=BackboneConfig.epochs)
+    parser.add_argument("--epochs", type=int, default=BackboneConfig.epochs, help="of the schedule")
+    parser.add_argument("--stop", type=int, default=BackboneConfig.stop, help="after this epoch")
     options = parser.parse_args()
     out = Path(__file__).parent / "weights" / f"{options.name}.safetensors"
-    train(options.name, BackboneConfig(epochs=options.epochs), out)
+    train(options.name, BackboneConfig(epochs=options.epochs, stop=options.stop), out)
 
 
 if __name__ == "__main__":

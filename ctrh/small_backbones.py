@@ -31,7 +31,11 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, act: bool = T
 
 
 class SmallAlexNet(nn.Module):
-    """Five convolutions as in AlexNet; the last map, 256 x 3 x 3, is flattened (what AlexNet hands to fc6)."""
+    """Five convolutions as in AlexNet; the last map, 256 x 3 x 3, is flattened (what AlexNet hands to fc6).
+
+    It is then standardised by statistics of the pre-training pictures: after ReLU and maximum every feature is
+    positive, and a hash layer on top would begin, and stay, with all bits on one side.
+    """
 
     width = 256 * 3 * 3
 
@@ -48,6 +52,7 @@ class SmallAlexNet(nn.Module):
             nn.MaxPool2d(3, 2, padding=1),  # 7x7
         )
         self.pool = nn.MaxPool2d(3, 2)  # 3x3
+        self.standard = nn.BatchNorm1d(self.width, affine=False, momentum=None)
 
     def cells(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 256, 7, 7), the last map."""
@@ -55,7 +60,7 @@ class SmallAlexNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 2304)."""
-        return self.pool(self.cells(x)).flatten(1)
+        return self.standard(self.pool(self.cells(x)).flatten(1))
 
 
 class Bottleneck(nn.Module):
