@@ -10,7 +10,6 @@ import scipy.sparse as sp
 
 from ctrh.data.photos import random_split
 from ctrh.data.registry import FirstImages, first_photos, load_photos
-from ctrh.data.scenes import clean_tags
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
@@ -199,6 +198,7 @@ def real_path(tiny_photos, tiny_guide, monkeypatch):
     labelled = replace(tiny_photos, labels=labels, label_names=tiny_photos.vocabulary[:4])
     monkeypatch.setattr(profiles.DataConfig, "load", lambda self: labelled)
     monkeypatch.setattr(profiles.GuideConfig, "load", lambda self: tiny_guide)
+    monkeypatch.setattr(problems, "clean_tags", lambda photos: photos.truth)
     cached = (load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of)
     for function in cached:
         function.cache_clear()
@@ -217,7 +217,7 @@ def test_problem_has_features_tags_and_text(real_path, tiny_guide):
     assert found["user"].features.shape == (20, tiny_guide.width)
     assert found["user"].text.shape == (6, tiny_guide.width)
     np.testing.assert_array_equal(found["user"].tags.toarray(), real_path.tags.toarray())
-    np.testing.assert_array_equal(found["clean"].tags.toarray(), clean_tags(real_path).toarray())
+    np.testing.assert_array_equal(found["clean"].tags.toarray(), real_path.truth.toarray())
     assert found["replaced"].tags.shape == (20, 6)
     assert len({each.key for each in found.values()}) == 3
     again = load_problem(DataConfig("tiny"), inputs, tags_like("replaced"))
