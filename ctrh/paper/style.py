@@ -35,6 +35,7 @@ COLOURS = {
     "ensembled": RED,
     "replaced": RED,
     "clean": GREEN,
+    "truth": GREEN,
     "CTRH (user tags)": ORANGE,
     "CTRH (clean tags)": GREEN,
 }
