@@ -1,6 +1,5 @@
 """Sources of pictures: what a person sees is what comes out, and what cannot be read says so by name."""
 
-import errno
 import io
 import pickle
 import threading
@@ -12,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ctrh.data.images as module
 from ctrh.data.images import (
     FORMATS,
     SUFFIXES,
@@ -21,7 +19,6 @@ from ctrh.data.images import (
     FileImages,
     in_threads,
     open_image,
-    resized,
     square,
 )
 
@@ -198,66 +195,6 @@ def test_square_crops_the_middle_or_keeps_everything():
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_square_takes_a_line_of_one_pixel(fit):
     assert square(Image.new("RGB", (5000, 1), "red"), 16, fit).size == (16, 16)
-
-
-def test_resized_decodes_each_picture_once(tmp_path, monkeypatch):
-    for index in range(5):
-        save(tmp_path / f"{index}.png", noise(30 + index, 50, seed=index))
-    images = FileImages(tmp_path, [f"{index}.png" for index in range(5)])
-    small = resized(images, 16)
-    assert isinstance(small.pixels, np.memmap) and small.pixels.shape == (5, 16, 16, 3)
-    for index in range(5):
-        np.testing.assert_array_equal(np.asarray(small[index]), np.asarray(square(images[index], 16)))
-
-    def fail(*args):
-        raise AssertionError("decoded again")
-
-    monkeypatch.setattr(FileImages, "__getitem__", fail)
-    assert resized(images, 16).key == small.key
-    assert resized(small, 16, "pad").key != small.key
-    with pytest.raises(AssertionError, match="again"):
-        resized(images, 17)
-
-
-def test_resized_makes_a_damaged_cache_again_and_takes_no_pictures(tmp_path):
-    images = ArrayImages(np.stack([noise(8, 8)] * 2))
-    path = tmp_path / "cache" / "resized" / f"{resized(images, 8).key}.npy"
-    for damaged in (path.read_bytes()[:150], b"", b"\x93NUMPY"):
-        path.write_bytes(damaged)
-        np.testing.assert_array_equal(resized(images, 8).pixels, images.pixels)
-    assert len(resized(ArrayImages(np.zeros((0, 4, 4, 3), np.uint8)), 8)) == 0
-
-
-def test_a_full_disk_or_a_damaged_picture_leaves_nothing_behind(tmp_path, monkeypatch):
-    images = ArrayImages(np.stack([noise(8, 8)] * 3))
-
-    class FullDisk:
-        def __init__(self, *args):
-            self.file = open(*args)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *error):
-            self.file.close()
-
-        def write(self, data):
-            if self.file.tell() > 300:
-                raise OSError(errno.ENOSPC, "No space left on device")
-            return self.file.write(data)
-
-    monkeypatch.setattr(module, "open", FullDisk, raising=False)
-    with pytest.raises(OSError, match="No space left"):
-        resized(images, 8)
-    monkeypatch.undo()
-    monkeypatch.setenv("CTRH_CACHE", str(tmp_path / "cache"))
-    assert list((tmp_path / "cache" / "resized").iterdir()) == []
-
-    save(tmp_path / "good.png", noise())
-    (tmp_path / "bad.png").write_bytes(png(noise())[:500])
-    with pytest.raises(BadImageError, match=r"bad\.png"):
-        resized(FileImages(tmp_path, ["good.png", "bad.png"]), 8)
-    assert list((tmp_path / "cache" / "resized").iterdir()) == []
 
 
 def test_in_threads_keeps_order_bounds_what_waits_and_passes_errors_on():

@@ -14,9 +14,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps
 
-from ctrh.data.photos import Images
-from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import content_key
 
 # Formats by name, because Pillow's full list runs Ghostscript on anything that looks like PostScript.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM")
@@ -168,32 +166,3 @@ def square(picture: Image.Image, size: int, fit: str = "crop") -> Image.Image:
     if fit == "pad":
         return ImageOps.pad(picture, (size, size), Image.Resampling.BICUBIC, color="white")
     raise ValueError(f"fit must be 'crop' or 'pad', got {fit!r}")
-
-
-def resized(images: Images, size: int, fit: str = "crop") -> ArrayImages:
-    """The pictures decoded once: uint8 (N, size, size, 3), memory-mapped from the cache.
-
-    Features and fine-tuning then read rows in place of decoding files again and again. Written row by row, so
-    neither memory nor a full disk (``OSError``, nothing left behind) is a problem.
-    """
-    key = content_key("resized", images.key, size, fit)
-    path = cache_dir() / "resized" / f"{key}.npy"
-    shape = (len(images), size, size, 3)
-    if not _whole(path, shape):
-        with replacing(path) as temporary, open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "|u1", "fortran_order": False, "shape": shape}
-            )
-            rows = in_threads(lambda i: np.asarray(square(images[i], size, fit)), range(len(images)))
-            for row in progress(rows, "decoding pictures", len(images)):
-                file.write(row)
-    # numpy cannot map an array without elements.
-    return ArrayImages(np.load(path, mmap_mode="r" if len(images) else None), key)
-
-
-def _whole(path: Path, shape: tuple[int, ...]) -> bool:
-    """Whether ``path`` holds a uint8 array of this shape; a cache damaged from outside is made again."""
-    try:
-        return np.load(path, mmap_mode="r" if shape[0] else None).shape == shape
-    except (OSError, ValueError, EOFError):
-        return False

@@ -1,0 +1,107 @@
+"""Results on disk: whole or not at all, and named by all they depend on."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ctrh.store import cache_dir, cached_arrays, content_key, replacing
+
+
+@dataclass(frozen=True)
+class Config:
+    rate: float = 0.1
+    words: tuple[str, ...] = ("a", "b")
+
+
+@dataclass(frozen=True)
+class Other:
+    rate: float = 0.1
+    words: tuple[str, ...] = ("a", "b")
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(json_values, json_values)
+def test_equal_content_has_one_name_and_other_content_another(one, other):
+    same = one == other and repr(one) == repr(other)  # True == 1, but they are different settings
+    if same:
+        assert content_key(one) == content_key(other)
+    elif one != other:
+        assert content_key(one) != content_key(other)
+    assert len(content_key(one)) == 16
+
+
+def test_the_name_sees_types_shapes_and_borders():
+    zeros = np.zeros(4)
+    assert content_key(Config()) == content_key(Config()) != content_key(Other())
+    assert content_key(Config(0.2)) != content_key(Config())
+    assert content_key("ab", "c") != content_key("a", "bc")
+    assert content_key(zeros) != content_key(zeros.reshape(2, 2)) != content_key(zeros.astype(np.float32))
+    assert content_key(zeros[::2]) == content_key(np.zeros(2))
+
+
+def test_the_name_of_a_sparse_matrix_is_that_of_its_content():
+    twice = sp.coo_array(([1, 1], ([0, 0], [1, 1])), shape=(2, 3))
+    once = sp.csr_array(([2], ([0], [1])), shape=(2, 3))
+    assert content_key(twice) == content_key(once) != content_key(sp.csr_array((2, 3), dtype=np.int64))
+
+
+def test_what_has_no_plain_content_is_refused():
+    with pytest.raises(TypeError, match="configuration"):
+        content_key(object())
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "result.txt"
+    with replacing(path) as temporary:
+        assert temporary.suffix == ".txt" and not path.exists()
+        temporary.write_text("old")
+    for failure in (OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()):
+        with pytest.raises(type(failure)), replacing(path) as temporary:
+            temporary.write_text("half of the n")
+            raise failure
+    assert path.read_text() == "old"
+    assert [child.name for child in path.parent.iterdir()] == ["result.txt"]
+    plain = tmp_path / "plain.txt"
+    plain.write_text("")
+    assert path.stat().st_mode == plain.stat().st_mode
+
+
+def test_results_are_computed_once_and_a_damaged_file_again():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"codes": np.arange(5), "name": np.asarray("ctrh")}
+
+    first = cached_arrays("test", "k", compute)
+    again = cached_arrays("test", "k", compute)
+    np.testing.assert_array_equal(first["codes"], again["codes"])
+    assert str(again["name"]) == "ctrh" and len(calls) == 1
+    path = cache_dir() / "test" / "k.npz"
+    whole = path.read_bytes()
+    for damaged in (whole[:40], whole[: len(whole) // 2], b""):
+        path.write_bytes(damaged)
+        np.testing.assert_array_equal(cached_arrays("test", "k", compute)["codes"], np.arange(5))
+    assert len(calls) == 4
+
+
+def test_an_interrupted_computation_leaves_nothing(monkeypatch):
+    def compute():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_arrays("test", "k", compute)
+    assert not (cache_dir() / "test" / "k.npz").exists()
