@@ -3,6 +3,6 @@
 import warnings
 
 with warnings.catch_warnings():
-    # Without ipywidgets, the hub's import of its progress bars warns into every notebook; ctrh shows its own.
+    # Without ipywidgets, tqdm, which the hub's client imports, warns into every notebook; ctrh shows its own.
     warnings.filterwarnings("ignore", message="IProgress not found")
-    import huggingface_hub.utils  # noqa: F401
+    import tqdm.auto  # noqa: F401
