@@ -3,6 +3,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from ctrh.paper.style import use_style
 from ctrh.paper.tag_plots import tag_quality_panels
 
 
@@ -12,8 +13,11 @@ def test_tag_quality_panels_show_the_users_tags_in_each():
         [(name, *kind, "precision") for name in ("one", "two") for kind in kinds],
         columns=["dataset", "tags", "prediction", "value", "measure"],
     )
-    fig = plt.figure()
-    axes = tag_quality_panels(fig, rows)
+    with plt.style.context("default"):
+        use_style()
+        fig = plt.figure()
+        axes = tag_quality_panels(fig, rows)
+        fig.canvas.draw()
     assert [ax.get_title(loc="left") for ax in axes.flat] == [
         "one: direct",
         "one: removed",
@@ -22,5 +26,4 @@ def test_tag_quality_panels_show_the_users_tags_in_each():
     ]
     assert [bar.get_height() for bar in axes[1, 1].patches] == [0.4, 0.7]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["user", "zero-shot"]
-    fig.canvas.draw()
     plt.close(fig)
