@@ -87,6 +87,8 @@ def execute(
                     engine_name="ctrh",
                     kernel_name="python3",
                     progress_bar=False,
+                    # ipykernel announces on every start that it listens on this machine.
+                    extra_arguments=["--log-level=ERROR"],
                     start_timeout=120,
                     execution_timeout=seconds,
                     cwd=str(source.parent),
