@@ -102,9 +102,9 @@ DEMO = Profile(
     backbone="guide",
     end_to_end=False,
     # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
-    finetune=FinetuneConfig(epochs=2, decay_every=1),
+    finetune=FinetuneConfig(epochs=1),
     # Fewer and larger steps than the paper's, for minutes on a laptop; tried out on scenes of other seeds.
-    train=TrainConfig(epochs=12, batch_size=128, lr_head=3e-2, lr_tags=6e-3, schedule="cosine"),
+    train=TrainConfig(epochs=10, batch_size=128, lr_head=3e-2, lr_tags=6e-3, schedule="cosine"),
     top=1000,
     seeds=(0,),
 )

