@@ -93,18 +93,17 @@ def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
     frames = []
     for dataset, part in texts.groupby("dataset", sort=False):
         there = NAMES.get(article.get(dataset, ""), "")
-        columns = {f"measured ({profile.name})": "measured"}
+        data, columns = part["data"].iloc[0], {f"measured ({profile.name})": "measured"}
         if (part["printed"] != "").any():
-            columns[f"published ({there})"] = "printed"
+            columns["published"] = "printed"
+            data = data if data == there else f"{data} (published: {there})"
         blocks = {
             (who, f"{bits} bits"): block.set_index(name)[column]
             for who, column in columns.items()
             for bits, block in part.groupby("bits")
         }
         frame = pd.DataFrame(blocks).reindex(part[name].unique())
-        frame.index = pd.MultiIndex.from_product(
-            [[part["data"].iloc[0]], frame.index], names=["data set", name]
-        )
+        frame.index = pd.MultiIndex.from_product([[data], frame.index], names=["data set", name])
         frames.append(frame)
     return pd.concat(frames).fillna("")
 
