@@ -50,6 +50,14 @@ with open(folder / "rows.csv", "a") as rows:
 """
 
 
+@pytest.fixture(autouse=True)
+def interruptible():
+    """Tests started in the background ignore Ctrl-C, and so would the programs that they start and interrupt."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def test_profile_is_injected_and_the_copy_carries_no_times_or_paths(tmp_path):
     source = write_notebook(tmp_path / "nb" / "01_a.ipynb", "print('profile:', profile)")
     target = tmp_path / "out" / "01_a.ipynb"
