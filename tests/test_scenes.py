@@ -152,7 +152,9 @@ def _fingerprint(scene_set: SceneSet) -> str:
     return digest.hexdigest()[:16]
 
 
-@pytest.mark.parametrize(("scene_set", "frozen"), [(MIR, "1659caf842d5dd1e"), (NUS, "e2d3ef69bf5f9511")], ids=["mir", "nus"])
+@pytest.mark.parametrize(
+    ("scene_set", "frozen"), [(MIR, "1659caf842d5dd1e"), (NUS, "e2d3ef69bf5f9511")], ids=["mir", "nus"]
+)
 def test_the_data_is_frozen(scene_set, frozen):
     """Content, tags and labels of the data sets must never change: published results rest on them."""
     assert _fingerprint(scene_set) == frozen
