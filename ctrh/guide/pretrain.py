@@ -13,7 +13,6 @@ import argparse
 import math
 import time
 from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,13 +26,13 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
-from ctrh.data.scenes.compose import SIZE, Mix, Scene, Thing, compose
-from ctrh.data.scenes.draw import draw
+from ctrh.data.scenes.compose import SIZE, Mix, Scene, Thing
+from ctrh.data.scenes.gallery import compose_all, draw_all
+from ctrh.data.scenes.tags import true_words
 from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KIND_OF_GLYPH, KINDS, LANGUAGES, LOOKS, names
+from ctrh.guide.clip import TEMPLATE
 from ctrh.guide.small import MEAN, STD, SmallTokenizer, build
-from ctrh.store import cache_dir, content_key, replacing
-
-TEMPLATE = "A photo of a {}"
+from ctrh.store import replacing
 
 
 @dataclass(frozen=True)
@@ -66,11 +65,7 @@ class Words:
         self.index = {word: i for i, word in enumerate(self.all)}
 
     def of(self, scene: Scene) -> list[int]:
-        true = set(scene.words) | ({scene.look} if scene.look else set())
-        for thing in scene.things:
-            for language in ("en", *LANGUAGES):
-                true.update(names(thing.glyph, language))
-        return sorted(self.index[word] for word in true)
+        return sorted(self.index[word] for word in true_words(scene))
 
     def of_thing(self, thing: Thing) -> list[int]:
         true = {*KINDS[thing.kind].words, *names(thing.glyph)}
@@ -95,16 +90,7 @@ class Words:
 
 def corpus(seed: int, count: int) -> tuple[np.ndarray, list[Scene]]:
     """(count, 112, 112, 3) uint8, memory-mapped from the cache, and the scenes."""
-    scenes = [compose(seed, index) for index in range(count)]
-    path = cache_dir() / "corpus" / f"{content_key(seed, count, Mix())}.npy"
-    if not path.exists():
-        with replacing(path) as temporary, ProcessPoolExecutor() as pool:
-            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, SIZE, SIZE, 3))
-            drawn = pool.map(draw, scenes, chunksize=256)
-            for index, picture in enumerate(tqdm(drawn, "drawing", total=count, disable=None)):
-                pixels[index] = picture
-            pixels.flush()
-    return np.load(path, mmap_mode="r"), scenes
+    return draw_all("corpus", seed, count, Mix()).pixels, compose_all(seed, count, Mix())
 
 
 def pixels_to_tensor(pixels: np.ndarray) -> Tensor:
@@ -144,7 +130,7 @@ def train(config: PretrainConfig, out: Path) -> None:
     words = Words()
     pixels, scenes = corpus(config.seed, config.scenes)
     held_pixels, held_scenes = corpus(config.seed + 1, config.held_out)
-    true_words = [words.of(scene) for scene in scenes]
+    said = [words.of(scene) for scene in scenes]
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -166,7 +152,7 @@ def train(config: PretrainConfig, out: Path) -> None:
             captions = tokenizer([words.caption(scenes[row], rng) for row in rows])
             things = [(i, thing) for i, row in enumerate(rows) for thing in scenes[row].things]
             patches = [patch_of(thing, scenes[rows[i]].look, bool(flip[i])) for i, thing in things]
-            true_lists = [true_words[row] for row in rows] + [words.of_thing(thing) for _, thing in things]
+            true_lists = [said[row] for row in rows] + [words.of_thing(thing) for _, thing in things]
             chosen, true = _batch_words(words, true_lists, config.names_in_batch, rng)
             prompts = tokenizer([TEMPLATE.format(words.all[word]) for word in chosen])
             # The plain attention kernel: on CPUs the backward pass of the fused one is several times slower.

