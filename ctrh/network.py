@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctrh.losses import LossConfig, total_loss
-from ctrh.training import TrainConfig
+from ctrh.training import TrainConfig, TrainingData
 
 NO_TAG = -1
 
@@ -216,3 +216,6 @@ class CTRHNetwork(nn.Module):
         if not self.alternate:
             return {"backbone", "head", "tags"}
         return {"tags"} if epoch // self.alternate % 2 == 0 else {"backbone", "head"}
+
+    def begin_epoch(self, epoch: int, data: TrainingData) -> None:
+        """Nothing is left to do between epochs."""

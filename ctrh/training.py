@@ -126,6 +126,10 @@ class DeepMethod(Protocol):
     def active_groups(self, epoch: int) -> set[str]:
         """The names of the groups that are updated in ``epoch`` (from 0)."""
 
+    def begin_epoch(self, epoch: int, data: TrainingData) -> None:
+        """Called before ``epoch`` (from 0). What it changes must be parameters or buffers, so that a resumed
+        run finds it."""
+
 
 class TrainingDiverged(ArithmeticError):
     """A loss became infinite or NaN. ``term``, ``epoch`` (from 1) and ``step`` (from 1) say where."""
@@ -170,6 +174,7 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = group["initial_lr"] * config.rate(epoch)
         with _isolated(fabric, config.seed, epoch), mode(model, training=True):
+            model.begin_epoch(epoch, data)
             means = _epoch(fabric, wrapped, wrapped_optimiser, data, config, epoch)
         h = relaxed_codes(model, data.inputs, monitored, workers=config.workers)
         records.append({"epoch": epoch + 1, **means, **code_statistics(h)})

@@ -53,6 +53,7 @@ class Diary(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor([0.0, 1.0]))
         self.steps: list[list[int]] = []
+        self.begun: list[tuple[int, int, int]] = []
         self.losses = iter(losses or [])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -69,6 +70,9 @@ class Diary(nn.Module):
     def active_groups(self, epoch: int) -> set[str]:
         return {"all"}
 
+    def begin_epoch(self, epoch: int, data: TrainingData) -> None:
+        self.begun.append((epoch, len(data), len(self.steps)))
+
 
 def names(count: int) -> TrainingData:
     return TrainingData(torch.arange(float(count))[:, None], {"name": torch.arange(count)})
@@ -83,6 +87,7 @@ def test_each_epoch_sees_whole_batches_in_another_order_and_no_image_twice():
     assert len({tuple(epoch) for epoch in epochs}) == 3
     assert set().union(*epochs) == set(range(11))
     assert [record["epoch"] for record in records] == [1, 2, 3]
+    assert model.begun == [(epoch, 11, 2 * epoch) for epoch in range(3)]
 
 
 def test_images_fewer_than_a_batch_are_one_batch():
