@@ -114,11 +114,16 @@ class FileImages:
 
     ``key`` hashes the bytes of every file, in order (names and dates do not matter: a renamed folder keeps its
     cached results, an edited picture does not). Exact and cheap beside decoding: about 1 GB/s, computed at the
-    first use. ``images[i]`` raises `BadImageError` for a damaged, missing or oversized (``max_pixels``) file.
+    first use; whoever knows the bytes already passes it. ``images[i]`` raises `BadImageError` for a damaged,
+    missing or oversized (``max_pixels``) file.
     """
 
-    def __init__(self, root: str | Path, names: Sequence[str], max_pixels: int = MAX_PIXELS) -> None:
+    def __init__(
+        self, root: str | Path, names: Sequence[str], max_pixels: int = MAX_PIXELS, key: str | None = None
+    ) -> None:
         self.root, self.names, self.max_pixels = Path(root), tuple(names), max_pixels
+        if key is not None:
+            self.key = key
 
     @cached_property
     def key(self) -> str:

@@ -15,15 +15,20 @@ from ctrh.store import content_key
 DATASETS = {
     "scenes-mir": "ctrh.data.scenes:scenes_mir",
     "scenes-nus": "ctrh.data.scenes:scenes_nus",
+    "mirflickr": "ctrh.data.mirflickr:mirflickr",
+    "nuswide": "ctrh.data.nuswide:nuswide",
 }
 
 
-def load_photos(name: str) -> Photos:
-    """The data set ``name``, whole. Raises ``ValueError`` for a name that ``DATASETS`` does not have."""
+def load_photos(name: str, **protocol: str | int) -> Photos:
+    """The data set ``name``, whole; ``protocol``: how it is to be used, for those that can be used in several ways.
+
+    Raises ``ValueError`` for a name that ``DATASETS`` does not have.
+    """
     if name not in DATASETS:
         raise ValueError(f"no data set is called {name!r}: choose one of {', '.join(DATASETS)}")
     module, _, function = DATASETS[name].partition(":")
-    return getattr(import_module(module), function)()
+    return getattr(import_module(module), function)(**protocol)
 
 
 @dataclass(frozen=True)
