@@ -106,6 +106,15 @@ def test_wide_keeps_measured_and_published_apart_and_marks_the_best():
         wide(over_seeds(grid(), BY), "method", DEMO)
 
 
+def test_of_costs_the_smallest_is_the_best():
+    rows = grid(seeds=(0,), metrics=("time_ms",))
+    frame = wide(over_seeds(rows, BY), "method", DEMO)
+    for (dataset, bits), part in rows.groupby(["dataset", "bits"]):
+        column = frame.loc[dataset, ("measured (demo)", f"{bits} bits")]
+        best = part.loc[part["value"].idxmin(), "method"]
+        assert [name for name in column.index if column[name].startswith("*")] == [best]
+
+
 def test_markdown_has_every_cell_in_its_place():
     frame = wide(article_table(grid(seeds=(0,)), 1, DEMO), "method", DEMO)
     lines = to_markdown(frame).splitlines()

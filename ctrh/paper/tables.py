@@ -20,6 +20,7 @@ NAMES = {
     "scenes-mir": "scenes-mir",
     "scenes-nus": "scenes-nus",
 }
+COSTS = ("time_ms", "memory_mb")  # of these the smallest is the best
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -82,7 +83,9 @@ def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
     if table["metric"].nunique() != 1:
         raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
     article = {settings.data.name: settings.article for settings in profile.datasets}
-    best = table.groupby(["dataset", "bits"])["mean"].transform("max")
+    best = table.groupby(["dataset", "bits"])["mean"].transform(
+        "min" if table["metric"].iloc[0] in COSTS else "max"
+    )
     texts = table.assign(
         data=table["dataset"].replace(NAMES),
         measured=[_cell(row) for row in table.assign(best=table["mean"] == best).itertuples()],
