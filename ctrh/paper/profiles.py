@@ -54,6 +54,41 @@ class DatasetSettings:
 
 
 @dataclass(frozen=True)
+class StudyConfig:
+    """What the studies vary. ``guides`` and ``backbones``: labels and what they name, as guides of the tags and as
+    :func:`ctrh.backbones.load_backbone` takes them.
+
+    ``bits``: the length of those that have one only. ``alphas`` of Eq. (2), ``margins`` (ε) of Eq. (16) and
+    ``tag_balances`` (λ4) of Eq. (19): Figure 9.
+    """
+
+    guides: tuple[tuple[str, GuideConfig], ...]
+    backbones: tuple[tuple[str, str], ...]
+    bits: int = 48
+    alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
+    margins: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0)
+    tag_balances: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)
+
+
+SMALL_STUDY = StudyConfig(
+    guides=(("small", GuideConfig("small")), ("small-b", GuideConfig("small-b"))),
+    backbones=tuple((name, name) for name in ("small-alexnet", "small-resnet", "small-vit", "guide")),
+)
+PAPER_STUDY = StudyConfig(
+    guides=(
+        ("CLIP", GuideConfig("ViT-B-32-quickgelu", "openai")),
+        ("OpenCLIP", GuideConfig("ViT-B-32", "laion2b_s34b_b79k")),
+    ),
+    backbones=(
+        ("AlexNet", "alexnet"),
+        ("ResNet-50", "resnet50"),
+        ("ViT-B-16", "vit_b_16"),
+        ("CLIP (ViT-B-32)", "guide"),
+    ),
+)
+
+
+@dataclass(frozen=True)
 class Profile:
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
@@ -69,6 +104,7 @@ class Profile:
     train: TrainConfig
     top: int
     seeds: tuple[int, ...]
+    study: StudyConfig
     bits: tuple[int, ...] = (16, 32, 48, 64)
     methods: tuple[str, ...] = field(default=("LSH", "SH", "ITQ", "CTRH"))
 
@@ -107,6 +143,7 @@ DEMO = Profile(
     train=TrainConfig(epochs=10, batch_size=128, lr_head=3e-2, lr_tags=6e-3, schedule="cosine"),
     top=1000,
     seeds=(0,),
+    study=SMALL_STUDY,
 )
 SMOKE = replace(
     DEMO,
@@ -118,6 +155,13 @@ SMOKE = replace(
     train=replace(DEMO.train, epochs=2, batch_size=32),
     top=50,
     bits=(16, 32),
+    study=replace(
+        DEMO.study,
+        bits=32,
+        alphas=(0.0, 0.25, 0.5, 1.0),
+        margins=(0.7, 0.9),
+        tag_balances=(0.0, 15.0),
+    ),
 )
 PAPER = Profile(
     name="paper",
@@ -132,5 +176,6 @@ PAPER = Profile(
     train=TrainConfig(accelerator="auto"),
     top=5000,
     seeds=(0, 1, 2),
+    study=PAPER_STUDY,
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER)}
