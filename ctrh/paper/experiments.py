@@ -215,6 +215,12 @@ def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
 
 
+def stored(runs: Iterable[Run]) -> list[RunResult]:
+    """Those of ``runs`` that are finished, read back; nothing is computed."""
+    keyed = ((run, run.key) for run in runs)
+    return [_read(run, key) for run, key in keyed if _path(key).exists()]
+
+
 def trained(run: Run) -> CTRH:
     """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
     if run.method in UNTAGGED:
