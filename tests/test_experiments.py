@@ -15,7 +15,7 @@ from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.lsh import LSH
 from ctrh.paper import experiments, problems, profiles
-from ctrh.paper.experiments import METHODS, make_run, results, run_grid, trained
+from ctrh.paper.experiments import METHODS, UNTAGGED, make_run, results, run_grid, trained
 from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem, variants_of
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.retrieval.metrics import evaluate
@@ -32,7 +32,7 @@ def problem(monkeypatch):
     features = (generator.normal(size=(60, 12)) + 2 * kind[:, None]).astype(np.float32)
     tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
     labels = np.stack([kind == 0, kind == 1], axis=1)
-    text = generator.normal(size=(3, 16)).astype(np.float32)
+    text = generator.normal(size=(3, 24)).astype(np.float32)
     made = Problem("tiny", random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
     monkeypatch.setattr(experiments, "load_problem", lambda *configs: made)
     return made
@@ -43,7 +43,9 @@ def test_every_method_runs_and_rows_are_tidy(problem):
     assert not rows.duplicated(["method", "bits", "seed", "metric"]).any()
     assert list(rows["method"].unique()) == list(METHODS)
     assert {"map_all", "map_10", "unique_codes", "fit_seconds", "encode_ms"} <= set(rows["metric"])
-    assert set(rows.loc[rows["method"] != "CTRH", "tags"]) == {""}
+    tags = rows.groupby("method")["tags"].unique().str.join("").to_dict()
+    weakly_supervised = dict.fromkeys(("WDHT", "MGRN", "EWSH", "WSHRCA"), "user")
+    assert tags == {**dict.fromkeys(UNTAGGED, ""), **weakly_supervised, "CTRH": "replaced"}
     assert rows.loc[rows["metric"].str.startswith("map"), "value"].between(0, 100).all()
     score = rows.query("metric == 'map_all'").set_index("method")["value"]
     assert score["ITQ"] > score["random"] + 10
@@ -64,8 +66,9 @@ def test_scores_are_those_of_the_method_itself(problem):
     np.testing.assert_array_equal(result.scores.precision_at, expected.precision_at)
 
 
-def test_the_network_of_a_run_is_the_one_that_made_its_codes(problem):
-    run = make_run(TINY, "mirflickr", "CTRH", 8)
+@pytest.mark.parametrize("method", ["CTRH", "EWSH", "WSHRCA"])
+def test_the_network_of_a_run_is_the_one_that_made_its_codes(problem, method):
+    run = make_run(TINY, "mirflickr", method, 8)
     (result,) = results([run], jobs=1)
     hasher = trained(run)
     np.testing.assert_array_equal(hasher.encode(problem.inputs(problem.split.query)), result.query_codes)

@@ -24,13 +24,18 @@ from threadpoolctl import threadpool_limits
 import ctrh
 from ctrh.encoding import CodesCollapsed
 from ctrh.methods.ctrh import CTRH, CTRHConfig
+from ctrh.methods.deep import DeepHasher
+from ctrh.methods.ewsh import EWSH, EWSHConfig
 from ctrh.methods.itq import ITQ
 from ctrh.methods.lsh import LSH
+from ctrh.methods.mgrn import MGRN, MGRNConfig
 from ctrh.methods.random import RandomCodes
 from ctrh.methods.sh import SH
+from ctrh.methods.wdht import WDHT, WDHTConfig
+from ctrh.methods.wshrca import WSHRCA, WSHRCAConfig
 from ctrh.paper.launch import cores
 from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
-from ctrh.paper.profiles import DataConfig, Profile
+from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.progress import progress
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
@@ -38,6 +43,8 @@ from ctrh.store import cache_dir, cached_arrays, content_key
 
 # Those whose numbers end up in the results; a new version of one of them makes new results.
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
+
+Settings = CTRHConfig | WDHTConfig | MGRNConfig | EWSHConfig | WSHRCAConfig
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,7 @@ class Run:
     seed: int
     inputs: InputConfig
     tags: TagConfig | None
-    settings: CTRHConfig | None
+    settings: Settings | None
     top: int
     label: str = ""
 
@@ -89,7 +96,7 @@ def _on_features(estimator: type[BaseEstimator]) -> Fit:
     return fit
 
 
-def _on_tags(hasher_type: type[CTRH]) -> Fit:
+def _on_tags(hasher_type: type[DeepHasher]) -> Fit:
     """For methods that learn from pictures and tags."""
 
     def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
@@ -99,7 +106,7 @@ def _on_tags(hasher_type: type[CTRH]) -> Fit:
     return fit
 
 
-def _trained(hasher_type: type[CTRH], run: Run, problem: Problem) -> tuple[CTRH, pd.DataFrame]:
+def _trained(hasher_type: type[DeepHasher], run: Run, problem: Problem) -> tuple[DeepHasher, pd.DataFrame]:
     hasher = hasher_type(run.settings, problem.backbone)
     rows = problem.split.train
     folder = cache_dir() / "checkpoints"
@@ -107,14 +114,29 @@ def _trained(hasher_type: type[CTRH], run: Run, problem: Problem) -> tuple[CTRH,
 
 
 # A new method is a file in ctrh/methods and a line here.
-METHODS: dict[str, Fit] = {
-    "random": _on_features(RandomCodes),
-    "LSH": _on_features(LSH),
-    "SH": _on_features(SH),
-    "ITQ": _on_features(ITQ),
-    "CTRH": _on_tags(CTRH),
+UNTAGGED: dict[str, type[BaseEstimator]] = {"random": RandomCodes, "LSH": LSH, "SH": SH, "ITQ": ITQ}
+HASHERS: dict[str, type[DeepHasher]] = {
+    "WDHT": WDHT,
+    "MGRN": MGRN,
+    "EWSH": EWSH,
+    "WSHRCA": WSHRCA,
+    "CTRH": CTRH,
 }
-UNTAGGED = ("random", "LSH", "SH", "ITQ")
+METHODS: dict[str, Fit] = {
+    **{name: _on_features(estimator) for name, estimator in UNTAGGED.items()},
+    **{name: _on_tags(hasher) for name, hasher in HASHERS.items()},
+}
+
+
+def default_settings(method: str, profile: Profile, dataset: DatasetSettings) -> Settings:
+    """A deep method's own settings, with the budget of ``profile`` and, where its source leaves the hinge's
+    margin open, CTRH's of the data set."""
+    config_type = HASHERS[method].config_type
+    if method == "CTRH":
+        return config_type(losses=dataset.losses, train=profile.train)
+    if method in ("MGRN", "WSHRCA"):
+        return config_type(margin=dataset.losses.margin, train=profile.train)
+    return config_type(train=profile.train)
 
 
 def make_run(
@@ -123,12 +145,13 @@ def make_run(
     method: str,
     bits: int,
     seed: int = 0,
-    tags: str = "replaced",
-    settings: CTRHConfig | None = None,
+    tags: str | None = None,
+    settings: Settings | None = None,
     label: str = "",
 ) -> Run:
     """The run that ``profile`` prescribes. ``settings``: of the method, in place of the profile's; ``bits``
-    and ``seed`` are put into them.
+    and ``seed`` are put into them. ``tags``: by default CTRH has replaced tags and the guide's text features,
+    the other deep methods have user tags and, whatever the tags, word vectors.
 
     LSH, SH and ITQ work on the guide's class tokens; they see no tags, so ``tags`` does not matter to them.
     """
@@ -139,11 +162,14 @@ def make_run(
     if method in UNTAGGED:
         inputs = InputConfig("guide", profile.guide)
         return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
-    settings = settings or CTRHConfig(losses=chosen.losses, train=profile.train)
+    settings = settings or default_settings(method, profile, chosen)
+    guided = method == "CTRH"
+    words = None if guided else profile.words
+    variant = tags or ("replaced" if guided else "user")
     return Run(
         **common,
         inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
-        tags=TagConfig(tags, profile.guide, profile.finetune, chosen.refine),
+        tags=TagConfig(variant, profile.guide, profile.finetune, chosen.refine, words),
         settings=replace(settings, bits=bits, train=replace(settings.train, seed=seed)),
         top=profile.top,
         label=label,
@@ -221,12 +247,12 @@ def stored(runs: Iterable[Run]) -> list[RunResult]:
     return [_read(run, key) for run, key in keyed if _path(key).exists()]
 
 
-def trained(run: Run) -> CTRH:
+def trained(run: Run) -> DeepHasher:
     """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
     if run.method in UNTAGGED:
         raise ValueError(f"{run.method} trains no network")
     with _alone():
-        return _trained(CTRH, run, run.problem)[0]
+        return _trained(HASHERS[run.method], run, run.problem)[0]
 
 
 def _path(key: str) -> Path:

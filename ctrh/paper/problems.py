@@ -15,6 +15,7 @@ from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, word_vectors
 from ctrh.paper.profiles import DataConfig, GuideConfig
 from ctrh.store import cached_arrays, content_key
 
@@ -34,13 +35,15 @@ class InputConfig:
 class TagConfig:
     """Which tags teach: the users', those that replace them (Eq. 2-8), or the true ones where they are known.
 
-    Their text features (Eq. 10) come from the guide of Eq. (2) in all three cases.
+    Their text features (Eq. 10) come from the guide of Eq. (2) in all three cases; or with ``words`` they are word
+    vectors, and tags without one are left out.
     """
 
     variant: str
     guide: GuideConfig
     finetune: FinetuneConfig
     refine: RefineConfig
+    words: TrainedVectors | StoredVectors | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in VARIANTS:
@@ -81,10 +84,21 @@ def load_problem(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) 
         features = image_features(guide_of(inputs.guide), photos.images).class_token
     else:
         features = backbone_features(photos.images, _backbone(inputs))
-    words, text = (None, None) if tags is None else (tags_of(photos, data, tags), text_of(photos, data, tags))
+    words, text = (None, None) if tags is None else _taught(photos, data, tags)
     source = backbone.key if backbone else features
     key = content_key(photos.images.key, photos.split, photos.labels, source, words, text)
     return Problem(key, photos.split, photos.labels, features, photos.images, backbone, words, text)
+
+
+def _taught(photos: Photos, data: DataConfig, config: TagConfig) -> tuple[sp.csr_array, np.ndarray]:
+    """Tags and their text; tags without text are left out."""
+    tags, text = tags_of(photos, data, config), text_of(photos, data, config)
+    if config.words is None:
+        return tags, text
+    coordinates = tags.tocoo()
+    known = word_vectors(photos, config.words).known[coordinates.col]
+    kept = (coordinates.data[known], (coordinates.row[known], coordinates.col[known]))
+    return sp.csr_array(kept, shape=tags.shape), text
 
 
 @lru_cache(maxsize=4)
@@ -132,7 +146,9 @@ def tags_of(photos: Photos, data: DataConfig, config: TagConfig) -> sp.csr_array
 
 
 def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:
-    """Eq. (10): (C, D) text features of the vocabulary, by the guide of Eq. (2)."""
+    """Eq. (10): (C, D) text features of the vocabulary, by the guide of Eq. (2); or word vectors, if ``config`` says so."""
+    if config.words is not None:
+        return word_vectors(photos, config.words).vectors
     guide = mixed_guide_of(data, config)
     key = content_key(guide.key, photos.vocabulary)
     return cached_arrays("text-features", key, lambda: {"text": guide.text_features(photos.vocabulary)})[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from ctrh.data.photos import Photos
 from ctrh.data.registry import first_photos, load_photos
@@ -12,6 +12,7 @@ from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
 from ctrh.guide.refine import NUSWIDE as REFINE_NUSWIDE
 from ctrh.guide.refine import RefineConfig
+from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import MIRFLICKR as LOSS_MIRFLICKR
 from ctrh.losses import NUSWIDE as LOSS_NUSWIDE
 from ctrh.losses import LossConfig
@@ -92,7 +93,8 @@ PAPER_STUDY = StudyConfig(
 class Profile:
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
-    ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features.
+    ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features. ``words``: the
+    word vectors that the weakly supervised baselines learn from.
     """
 
     name: str
@@ -106,7 +108,8 @@ class Profile:
     seeds: tuple[int, ...]
     study: StudyConfig
     bits: tuple[int, ...] = (16, 32, 48, 64)
-    methods: tuple[str, ...] = field(default=("LSH", "SH", "ITQ", "CTRH"))
+    methods: tuple[str, ...] = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
+    words: TrainedVectors | StoredVectors = TrainedVectors()
 
     @classmethod
     def named(cls, name: str) -> Profile:
@@ -177,5 +180,6 @@ PAPER = Profile(
     top=5000,
     seeds=(0, 1, 2),
     study=PAPER_STUDY,
+    words=StoredVectors(),
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER)}

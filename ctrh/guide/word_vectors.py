@@ -1,0 +1,156 @@
+"""Word vectors of tags, which the weakly supervised baselines learn from: published ones, or trained on the tags.
+
+Letters: C tags, D width of a word vector.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ctrh.data.photos import Photos
+from ctrh.store import cached_arrays, content_key
+
+
+@dataclass(frozen=True)
+class TrainedVectors:
+    """word2vec (skip-gram, negative sampling) on the training photos' tag lists: every two tags of a photo are
+    neighbours. The width is a multiple of WSHRCA's 3 heads."""
+
+    width: int = 96
+    epochs: int = 20
+    negative: int = 5
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """Published vectors: a file in word2vec's binary format, looked for in the folder ``$CTRH_WORD2VEC`` (or
+    that variable names the file itself)."""
+
+    file: str = "GoogleNews-vectors-negative300.bin"
+
+    def find(self) -> Path:
+        """Raises ``FileNotFoundError`` with the remedy."""
+        place = Path(os.environ.get("CTRH_WORD2VEC") or ".")
+        path = place / self.file if place.is_dir() else place
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"no word vectors at {path}: the weakly supervised baselines need {self.file} "
+                "(https://code.google.com/archive/p/word2vec/, unpacked, 3.6 GB). Set CTRH_WORD2VEC to the "
+                "file or to its folder"
+            )
+        return path
+
+
+@dataclass(frozen=True)
+class WordVectors:
+    """``vectors``: (C, D) float32, rows of zeros for words without one; ``found``: (C,) how each word was found,
+    "whole", "parts" or "missing"."""
+
+    vectors: np.ndarray
+    found: np.ndarray
+
+    @property
+    def known(self) -> np.ndarray:
+        """(C,) bool: the words that have a vector."""
+        return self.found != "missing"
+
+    def summary(self) -> dict[str, int]:
+        """How many words were found whole, in parts, or not at all."""
+        return {how: int((self.found == how).sum()) for how in ("whole", "parts", "missing")}
+
+
+def word_vectors(photos: Photos, config: TrainedVectors | StoredVectors) -> WordVectors:
+    """The vectors of the vocabulary of ``photos``, cached on disk.
+
+    Trained ones exist for the tags of training photos. In a stored file a tag is looked for as it is, with
+    underscores for spaces, capitalised, and in capitals; else it is given the mean of those of its parts that
+    are there. What has no vector is left to the caller to leave out.
+    """
+    if isinstance(config, TrainedVectors):
+        tags = photos.tags[photos.split.train]
+        key = content_key(config, tags, photos.vocabulary)
+        stored = cached_arrays(
+            "word-vectors",
+            key,
+            lambda: _trained(tag_lists(tags, photos.vocabulary), photos.vocabulary, config),
+        )
+    else:
+        path = config.find()
+        key = content_key(_checksum(path), photos.vocabulary)
+        stored = cached_arrays("word-vectors", key, lambda: _looked_up(path, photos.vocabulary))
+    return WordVectors(**stored)
+
+
+def tag_lists(tags, vocabulary: Sequence[str]) -> list[list[str]]:
+    """(N, C) sparse -> each image's tags in the vocabulary's order."""
+    return [[vocabulary[c] for c in tags.indices[a:b]] for a, b in zip(tags.indptr[:-1], tags.indptr[1:])]
+
+
+def _trained(
+    lists: list[list[str]], vocabulary: Sequence[str], config: TrainedVectors
+) -> dict[str, np.ndarray]:
+    from gensim.models import Word2Vec
+
+    longest = max(map(len, lists))
+    model = Word2Vec(
+        lists,
+        vector_size=config.width,
+        epochs=config.epochs,
+        negative=config.negative,
+        seed=config.seed,
+        sg=1,
+        window=longest,
+        shrink_windows=False,  # a photo's tags have no order
+        min_count=1,
+        sample=0,
+        workers=1,  # more would make the result depend on their race
+    )
+    return _rows(vocabulary, lambda word: [model.wv[word]] if word in model.wv else [], config.width)
+
+
+def _looked_up(path: Path, vocabulary: Sequence[str]) -> dict[str, np.ndarray]:
+    from gensim.models import KeyedVectors
+
+    try:
+        stored = KeyedVectors.load_word2vec_format(path, binary=True)
+    except (ValueError, EOFError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a whole file in word2vec's binary format: {error}") from error
+
+    def find(word: str) -> list[np.ndarray]:
+        return [stored[spelling] for spelling in spellings(word) if spelling in stored][:1]
+
+    return _rows(vocabulary, find, stored.vector_size)
+
+
+def spellings(word: str) -> Iterator[str]:
+    """How ``word`` may be spelt in a published file: "new york" -> new york, new_york, New_York, NEW_YORK."""
+    joined = re.sub(r"\s+", "_", word.strip())
+    yield from (word, joined, "_".join(part.capitalize() for part in joined.split("_")), joined.upper())
+
+
+def _rows(
+    vocabulary: Iterable[str], find: Callable[[str], list[np.ndarray]], width: int
+) -> dict[str, np.ndarray]:
+    """``find``: word -> a list with its vector, empty without one."""
+    vectors, found = [], []
+    for word in vocabulary:
+        whole = find(word)
+        parts = whole or [vector for part in re.split(r"[\s_\-]+", word) if part for vector in find(part)]
+        vectors.append(np.mean(parts, axis=0) if parts else np.zeros(width))
+        found.append("whole" if whole else "parts" if parts else "missing")
+    return {"vectors": np.asarray(vectors, dtype=np.float32), "found": np.asarray(found)}
+
+
+@lru_cache(maxsize=4)
+def _checksum(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,143 @@
+"""EWSH: weakly supervised hashing with iterative tag refinement (Wang et al.).
+
+Between epochs each image looks at its neighbours in what has been learned so far: a tag that they share more
+often than chance is relevant, and weighs more in the tag vector that teaches from then on. Letters as in
+:mod:`ctrh.methods.wdht`, whose network and losses these are: the model size in the article's Table 3 is that
+of WDHT with its tag head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from scipy.sparse import csr_array
+from torch import Tensor, nn
+
+from ctrh.encoding import relaxed_codes
+from ctrh.methods.deep import DeepHasher
+from ctrh.methods.wdht import PUBLISHED, TagEmbeddingNetwork
+from ctrh.network import NO_TAG
+from ctrh.training import TrainConfig, TrainingData
+
+
+@dataclass(frozen=True)
+class EWSHConfig:
+    """WDHT's settings, as the article gives none. ``rounds`` of refinement, evenly over the epochs; each asks
+    ``neighbours`` images."""
+
+    bits: int = 48
+    train: TrainConfig = field(default_factory=lambda: PUBLISHED)
+    weights: tuple[float, float, float] = (1.0, 10.0, 1.0)
+    margin: float = 0.2
+    hidden: int = 256
+    rounds: int = 4
+    neighbours: int = 50
+
+    def __post_init__(self) -> None:
+        if self.rounds < 0 or self.neighbours < 1:
+            raise ValueError(
+                f"rounds must be >= 0 and neighbours >= 1, got {self.rounds} and {self.neighbours}"
+            )
+
+
+def nearest(v: Tensor, count: int) -> Tensor:
+    """The ``count`` other rows of highest cosine with each.  v: (N, D) -> (N, min(count, N-1)) int64."""
+    unit = torch.nn.functional.normalize(v, dim=1)
+    count = min(count, len(v) - 1)
+    found = []
+    for start in range(0, len(v), 512):
+        cosine = unit[start : start + 512] @ unit.T
+        cosine[
+            torch.arange(len(cosine)), torch.arange(start, start + len(cosine))
+        ] = -2  # nobody votes for itself
+        found.append(cosine.topk(count, dim=1).indices)
+    return torch.cat(found)
+
+
+def tag_relevance(tag_ids: Tensor, weights: Tensor, neighbours: Tensor, words: int) -> Tensor:
+    """(votes + 1) / (votes expected by chance + 1) of each image's tags, divided by the image's mean.
+
+    votes_i^c = sum of w_j^c over the neighbours j of image i; by chance it is their number times the mean of
+    w^c over all images: so a tag of every image gains nothing from being seen around. tag_ids: (N, M),
+    weights w: (N, M) of the round before, neighbours: (N, J) -> (N, M), of mean 1 over an image's tags, 0 at
+    ``NO_TAG``.
+    """
+    count, own = len(tag_ids), (tag_ids != NO_TAG).numpy()
+    indptr = np.concatenate([[0], own.sum(axis=1).cumsum()])
+    weighted = csr_array((weights.numpy()[own], tag_ids.numpy()[own], indptr), shape=(count, words))
+    each = neighbours.shape[1]
+    links = csr_array(
+        (np.ones(neighbours.numel()), neighbours.numpy().ravel(), np.arange(count + 1) * each),
+        shape=(count, count),
+    )
+    here = csr_array((np.ones(own.sum()), tag_ids.numpy()[own], indptr), shape=(count, words))
+    rows, columns = np.repeat(np.arange(count), own.sum(axis=1)), here.indices
+    votes = np.asarray((links @ weighted)[rows, columns]).ravel()
+    expected = each * weighted.mean(axis=0)[columns]
+    relevance = np.zeros(own.shape)
+    relevance[own] = (votes + 1) / (expected + 1)
+    mean = relevance.sum(axis=1, keepdims=True) / np.maximum(own.sum(axis=1, keepdims=True), 1)
+    return torch.from_numpy(relevance / np.where(mean > 0, mean, 1)).float()
+
+
+class EWSHNetwork(TagEmbeddingNetwork):
+    """``relevance``: (N, M) for the N training images, a buffer, and so part of every checkpoint."""
+
+    def __init__(self, *parts: object, relevance: Tensor, config: EWSHConfig) -> None:
+        super().__init__(*parts)
+        self.register_buffer("relevance", relevance)
+        self.config = config
+
+    def tag_weights(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.relevance[batch["row"]]
+
+    def begin_epoch(self, epoch: int, data: TrainingData) -> None:
+        """A round of refinement, when it is time for one."""
+        epochs, rounds = self.config.train.epochs, self.config.rounds
+        if epoch and epoch in {round(epochs * i / (rounds + 1)) for i in range(1, rounds + 1)}:
+            v = relaxed_codes(_TagHead(self), data.inputs, workers=self.config.train.workers)
+            neighbours = nearest(v, self.config.neighbours)
+            refined = tag_relevance(
+                data.targets["tag_ids"], self.relevance.cpu(), neighbours, words=len(self.text)
+            )
+            self.relevance.copy_(refined)
+
+
+class _TagHead(nn.Module):
+    """What a network predicts of the tags, as a network."""
+
+    def __init__(self, network: TagEmbeddingNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.network.predicted(x)[1]
+
+
+class EWSH(DeepHasher):
+    """WDHT's codes, from tags that visual neighbours confirm."""
+
+    config_type = EWSHConfig
+    facts = ("text", "relevance")
+
+    def _targets(self, tags: csr_array) -> dict[str, Tensor]:
+        return {**super()._targets(tags), "row": torch.arange(tags.shape[0])}
+
+    def _facts(self, tags: csr_array, text: Tensor) -> dict[str, Tensor]:
+        return {"text": text, "relevance": torch.ones(self._targets(tags)["tag_ids"].shape)}
+
+    def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> EWSHNetwork:
+        config = self.config
+        return EWSHNetwork(
+            backbone,
+            width,
+            config.bits,
+            config.hidden,
+            facts["text"],
+            config.weights,
+            config.margin,
+            relevance=facts["relevance"],
+            config=config,
+        )

@@ -1,0 +1,94 @@
+"""WSHRCA: weakly supervised hashing with reconstructive cross-modal attention (Du et al., TOMM 2023,
+10.1145/3589185; the authors' code: github.com/duyc168/weakly-supervised-hashing).
+
+Letters: N images, K bits, C tags, D width of a word vector, M the most tags that an image has. ``h`` (N, K)
+relaxed codes, ``v`` (N, D) what is reconstructed from them, ``r`` (N, D) the image's refined tags.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from torch import Tensor, nn
+
+from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
+from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
+from ctrh.network import NO_TAG, Mapping, TagWeighting
+from ctrh.training import TrainConfig
+
+
+@dataclass(frozen=True)
+class WSHRCAConfig:
+    """The published settings. ``weights``: lambda of the pairwise, hinge and quantisation terms; ``margin`` of
+    the hinge: CTRH's; ``heads``, ``ffn``, ``dropout`` of the attention; ``turns``: training is cut into so
+    many turns, of the tag module and of the image network alternately, the last one the image network's."""
+
+    bits: int = 48
+    train: TrainConfig = field(default_factory=TrainConfig)
+    weights: tuple[float, float, float] = (1.0, 10.0, 1.0)
+    margin: float = 0.7
+    heads: int = 3
+    ffn: int = 512
+    dropout: float = 0.1
+    turns: int = 40
+
+
+class CrossModalAttention(TagWeighting):
+    """The image's reconstruction asks the word vectors of its own tags, as CTRH's Eq. (11)-(14) do after it:
+    Z = attention without biases, r = Z + Dropout(FFN(Z)), with an FFN of a width of its own."""
+
+    def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
+        super().__init__(width, heads, 1, dropout)
+        layers = nn.Linear(width, ffn), nn.ReLU(), nn.Dropout(dropout), nn.Linear(ffn, width)
+        self.ffn = nn.Sequential(*layers, nn.Dropout(dropout))
+
+    def forward(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> Tensor:
+        """v: (N, D), text: (C, D), tag_ids: (N, M) -> r (N, D), 0 for an image without a tag."""
+        t = text[tag_ids.clamp(min=0)]  # (N, M, D)
+        z = self._answer(self.weights(v, text, tag_ids) @ t)
+        return (z + self.ffn(z)) * (tag_ids != NO_TAG).any(dim=1)[:, None]
+
+
+class WSHRCANetwork(HashNetwork):
+    """Backbone, hash layer, reconstruction v = LeakyReLU(W h + b), and cross-modal attention on the tags.
+
+    ``text``: (C, D) word vectors, a fixed buffer.
+    """
+
+    def __init__(self, backbone: nn.Module, width: int, text: Tensor, config: WSHRCAConfig) -> None:
+        super().__init__(backbone, width, config.bits)
+        self.mapping = Mapping(config.bits, text.shape[1])
+        self.attention = CrossModalAttention(text.shape[1], config.heads, config.ffn, config.dropout)
+        self.register_buffer("text", text)
+        self.config = config
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """A batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> Eq. (15)-(17) without the tag-balanced term."""
+        h = self(batch["x"])
+        v = self.mapping(h)
+        r = self.attention(v, self.text, batch["tag_ids"])
+        with full_precision(h, v, r) as (h, v, r):
+            terms = {
+                "pairwise": similarity_loss(h, r),
+                "hinge": hinge_loss(r, v, self.config.margin),
+                "quantisation": quantisation_loss(h),
+            }
+            return weighted_sum(terms, self.config.weights)
+
+    def tag_modules(self) -> list[nn.Module]:
+        return [self.attention]
+
+    def active_groups(self, epoch: int) -> set[str]:
+        """Tag module or image network: tag, tag, image, image, ... in the published 80 epochs."""
+        epochs = self.config.train.epochs
+        turn = max(1, round(epochs / self.config.turns))
+        return {"tags"} if (epochs - 1 - epoch) // turn % 2 else {"backbone", "head"}
+
+
+class WSHRCA(DeepHasher):
+    """Codes that follow the tags which the picture itself picks out of its own."""
+
+    config_type = WSHRCAConfig
+
+    def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> WSHRCANetwork:
+        return WSHRCANetwork(backbone, width, facts["text"], self.config)
