@@ -9,6 +9,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.stats import t as student
 
+from ctrh.paper.bootstrap import paired_bootstrap
 from ctrh.paper.experiments import Run, RunResult, trained
 from ctrh.retrieval.codes import pack
 from ctrh.retrieval.metrics import Scores
@@ -21,37 +22,35 @@ def differences(results: Sequence[RunResult], name: str, over: str) -> pd.DataFr
     """mAP of the runs labelled ``name`` minus that of those labelled ``over``, compared query by query.
 
     One row per data set, bits and metric (``map_all``, ``map_k``): ``difference`` in points, ``low`` and ``high``
-    bound it with 95 % confidence (Student's t over queries; several seeds are averaged within a query first),
-    ``verdict``: "ahead" or "behind" where that interval leaves out 0, else "level". The interval tells what other
-    queries would change, not what another training would. Raises ``ValueError`` where one of the two is missing.
+    bound it with 95 % confidence (:func:`ctrh.paper.bootstrap.paired_bootstrap` over queries; several seeds are
+    averaged within a query first), ``verdict``: "ahead" or "behind" where that interval leaves out 0, else "level".
+    The interval tells what other queries would change, not what another training would. Raises ``ValueError`` where
+    one of the two is missing.
     """
     found: dict[tuple, list[dict[str, np.ndarray]]] = {}
     for result in results:
         run = result.run
         found.setdefault((run.data.name, run.bits, run.label or run.method), []).append(_precisions(result))
-    rows = []
+    about: dict[str, list[tuple[int, str]]] = {}
+    gaps: dict[str, list[np.ndarray]] = {}
     for dataset, bits in dict.fromkeys(key[:2] for key in found):
         pair = [found.get((dataset, bits, label)) for label in (name, over)]
         if None in pair:
             raise ValueError(f"{dataset}, {bits} bits: there is no run of {name!r} or none of {over!r}")
         for metric in pair[0][0]:
             ours, theirs = (np.mean([each[metric] for each in runs], axis=0) for runs in pair)
-            middle, half = mean_and_half(100 * (ours - theirs))
-            verdict = VERDICTS[0] if middle > half else VERDICTS[2] if middle < -half else VERDICTS[1]
-            interval = {"difference": middle, "low": middle - half, "high": middle + half}
-            rows.append(
-                {
-                    "dataset": dataset,
-                    "bits": bits,
-                    "metric": metric,
-                    "method": name,
-                    "over": over,
-                    **interval,
-                    "queries": len(ours),
-                    "verdict": verdict,
-                }
-            )
-    return pd.DataFrame(rows)
+            about.setdefault(dataset, []).append((bits, metric))
+            gaps.setdefault(dataset, []).append(100 * (ours - theirs))
+    frames = []
+    for dataset, columns in gaps.items():
+        low, high = paired_bootstrap(np.column_stack(columns))
+        frame = pd.DataFrame(about[dataset], columns=["bits", "metric"]).assign(method=name, over=over)
+        frame = frame.assign(difference=np.mean(columns, axis=1), low=low, high=high, queries=len(columns[0]))
+        ahead, behind = frame["low"] > 0, frame["high"] < 0
+        frame["verdict"] = np.select([ahead, behind], ["ahead", "behind"], "level")
+        frame.insert(0, "dataset", dataset)
+        frames.append(frame)
+    return pd.concat(frames, ignore_index=True)
 
 
 def in_words(rows: pd.DataFrame) -> str:
