@@ -1,0 +1,126 @@
+"""What a change is worth: differences of paired runs, with intervals for other trainings and other queries at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from ctrh.paper.experiments import RunResult
+from ctrh.retrieval.codes import code_statistics
+
+VERDICTS = ("better", "worse", "undecided")
+
+# (data set, bits, metric, label) -> seed -> (Q,) average precisions in percent.
+Precisions = dict[tuple[str, int, str, str], dict[int, np.ndarray]]
+
+
+def precisions(results: Iterable[RunResult]) -> Precisions:
+    """The queries' average precisions of all ``results``; metrics are ``map_all`` and ``map_k``.
+
+    Raises ``ValueError`` when two of them say the same of themselves: their label should tell them apart.
+    """
+    found: Precisions = {}
+    for result in results:
+        run, scores = result.run, result.scores
+        values = {"map_all": scores.ap_all, **{f"map_{k}": ap for k, ap in zip(scores.ks, scores.ap_at)}}
+        for metric, ap in values.items():
+            seeds = found.setdefault((run.data.name, run.bits, metric, run.label or run.method), {})
+            if run.seed in seeds:
+                raise ValueError(f"two runs are called {run}")
+            seeds[run.seed] = 100 * ap
+    return found
+
+
+def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> np.ndarray:
+    """(S, Q): ours minus theirs, seed by seed and query by query. Raises ``ValueError`` for other seeds."""
+    if ours.keys() != theirs.keys():
+        raise ValueError(f"seeds {sorted(ours)} cannot be paired with {sorted(theirs)}")
+    return np.stack([ours[seed] - theirs[seed] for seed in sorted(ours)])
+
+
+def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
+    """(S, Q) values of S seeds and Q queries -> their mean, and bounds of what other seeds and queries would give.
+
+    Both are random effects of a crossed two-way layout without replication: the variance of the mean is estimated by
+    (MS_seeds + MS_queries - MS_rest)/(SQ), at least by the larger of its first two parts, and Student's t has
+    Satterthwaite's degrees of freedom. NaN bounds for a single seed, which says nothing about other trainings.
+    """
+    values = np.asarray(values, dtype=float)
+    seeds, queries = values.shape
+    mean = float(values.mean())
+    if seeds < 2:
+        return mean, float("nan"), float("nan")
+    of_seed, of_query = values.mean(axis=1), values.mean(axis=0)
+    squares = [(queries * of_seed.var(ddof=1), seeds - 1)]
+    if queries > 1:
+        rest, freedom = values - of_seed[:, None] - of_query + mean, (seeds - 1) * (queries - 1)
+        squares += [(seeds * of_query.var(ddof=1), queries - 1), (-(rest**2).sum() / freedom, freedom)]
+    variance = max(sum(square for square, _ in squares), *(square for square, _ in squares))
+    if variance == 0:
+        return mean, mean, mean
+    freedom = variance**2 / sum(square**2 / free for square, free in squares)
+    half = student.ppf((1 + level) / 2, freedom) * np.sqrt(variance / values.size)
+    return mean, mean - half, mean + half
+
+
+def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
+    """What every label is worth against the runs labelled ``over``, in points of mAP.
+
+    One row per data set, bits, metric and label: ``difference``, ``low``, ``high`` (95 %, :func:`interval`), ``over``,
+    ``seeds``, ``queries``, ``verdict`` ("better" and "worse" where the interval leaves out 0, else "undecided"), and
+    ``note``: of how many trainings the codes have collapsed.
+    """
+    found, lost = precisions(results), collapses(results)
+    rows = []
+    for (dataset, bits, metric, label), seeds in found.items():
+        if label == over:
+            continue
+        values = paired(seeds, found[dataset, bits, metric, over])
+        difference, low, high = interval(values)
+        rows.append(
+            {
+                "dataset": dataset,
+                "bits": bits,
+                "metric": metric,
+                "label": label,
+                "over": over,
+                "difference": difference,
+                "low": low,
+                "high": high,
+                "seeds": len(values),
+                "queries": values.shape[1],
+                "verdict": verdict(low, high),
+                "note": _note(lost.get((dataset, bits, label), 0), len(values)),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def verdict(low: float, high: float) -> str:
+    """One of ``VERDICTS`` for an interval; NaN bounds decide nothing."""
+    return VERDICTS[0] if low > 0 else VERDICTS[1] if high < 0 else VERDICTS[2]
+
+
+def collapses(results: Iterable[RunResult]) -> dict[tuple[str, int, str], int]:
+    """(data set, bits, label) -> of how many runs the codes have collapsed; only those with some."""
+    found: dict[tuple[str, int, str], int] = {}
+    for result in results:
+        if code_statistics(result.database_codes).collapsed:
+            key = (result.run.data.name, result.run.bits, result.run.label or result.run.method)
+            found[key] = found.get(key, 0) + 1
+    return found
+
+
+def collapses_in_words(results: Sequence[RunResult]) -> str:
+    """ "Codes have collapsed in 2 of 96 runs: ...", with the label, data set and bits of each."""
+    found = collapses(results)
+    listed = [f"{label} ({name}, {bits} bits: {count})" for (name, bits, label), count in found.items()]
+    rest = f": {'; '.join(listed)}." if listed else "."
+    return f"Codes have collapsed in {sum(found.values())} of {len(results)} runs{rest}"
+
+
+def _note(collapsed: int, runs: int) -> str:
+    return f"collapsed: {collapsed} of {runs}" if collapsed else ""
