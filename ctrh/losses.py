@@ -90,16 +90,28 @@ def similarity_loss(h: Tensor, r: Tensor, reduction: str = "mean", into_text: bo
 
 
 def tag_balanced_loss(
-    attention: Tensor, tags: Tensor, gamma: float = 1.0, beta: Tensor | None = None, normalise: bool = True
+    attention: Tensor,
+    tags: Tensor,
+    gamma: float = 1.0,
+    beta: Tensor | None = None,
+    normalise: bool = True,
+    length: Tensor | None = None,
 ) -> Tensor:
     """Eq. (18): -(1/N) sum_i sum_c beta_c T_i^c [1 - s(A_i^c)]^gamma log s(A_i^c).  attention, tags: (N, C)
     -> scalar.
 
     s is the sigmoid. Tags of low confidence weigh more. ``beta``: (C,) weights, None for 1/C; ``normalise``:
     A_i is divided by its length first.
+
+    Only an image's own tags add to the sum. So instead of the whole vocabulary the columns may be each image's
+    own tags with padding, (N, M): ``tags`` then tells them from the padding, and ``beta`` (broadcast to (N, M))
+    and ``length`` (N,), the length of A_i over the whole vocabulary, have to be given.
     """
     _check_same("attention", attention, "tags", tags)
-    scores = _unit(attention) if normalise else attention
+    if normalise and length is None:
+        scores = _unit(attention)
+    else:
+        scores = attention / torch.where(length > 0, length, 1)[:, None] if normalise else attention
     # The power is taken of the logarithm: 1 - sigmoid underflows for large scores, and 0**gamma has no
     # gradient.
     focal = -torch.exp(gamma * F.logsigmoid(-scores)) * F.logsigmoid(scores)
@@ -129,16 +141,15 @@ def total_loss(
     tags: Tensor,
     config: LossConfig,
     beta: Tensor | None = None,
+    length: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Eq. (19): the weighted sum, and each term of ``TERMS`` before weighting, detached.
 
     ``attention`` is None where nothing weighs the tags (the paper's Baseline and +TR): then (18) is left out.
-    ``beta``: (C,), needed when ``config.beta`` is "inverse_frequency".
+    ``beta``, ``length``: as in :func:`tag_balanced_loss`; without ``beta``, "inverse_frequency" is refused.
     """
-    if (beta is None) != (config.beta == "uniform"):
-        raise ValueError(
-            f'beta is {"missing" if beta is None else "given"}, but config.beta is "{config.beta}"'
-        )
+    if beta is None and config.beta != "uniform":
+        raise ValueError(f'beta is missing, but config.beta is "{config.beta}"')
     terms = {
         "quantisation": quantisation_loss(h),
         "hinge": hinge_loss(r, v, config.margin, config.reduction),
@@ -146,7 +157,7 @@ def total_loss(
     }
     if attention is not None:
         terms["tag_balanced"] = tag_balanced_loss(
-            attention, tags, config.gamma, beta, config.normalise_attention
+            attention, tags, config.gamma, beta, config.normalise_attention, length
         )
     loss = sum(
         weight * terms[name] for name, weight in zip(TERMS, config.weights, strict=True) if name in terms

@@ -6,7 +6,7 @@ Letters: N images, K bits, C tags, D text width, M the most tags that an image h
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -31,21 +31,15 @@ def padded_tags(tags: sp.csr_array) -> Tensor:
     return torch.from_numpy(padded)
 
 
-def tag_indicator(tag_ids: Tensor, words: int) -> Tensor:
-    """The reverse of :func:`padded_tags`: T_i^c.  tag_ids: (N, M) -> (N, C) bool."""
-    indicator = torch.zeros(len(tag_ids), words + 1, dtype=torch.bool, device=tag_ids.device)
-    # Padding writes into a column of its own, which is cut off.
-    return indicator.scatter_(1, tag_ids.where(tag_ids != NO_TAG, words), True)[:, :words]
-
-
 def mean_text(text: Tensor, tag_ids: Tensor) -> Tensor:
     """r without tag weighting: the mean of an image's tag features, 0 without a tag.
 
     text: (C, D), tag_ids: (N, M) -> (N, D).
     """
     own = tag_ids != NO_TAG
-    features = text[tag_ids.clamp(min=0)] * own[..., None]  # (N, M, D)
-    return features.sum(dim=1) / own.sum(dim=1, keepdim=True).clamp(min=1)
+    share = own / own.sum(dim=1, keepdim=True).clamp(min=1)
+    # Sums while it gathers: no (N, M, D) array.
+    return F.embedding_bag(tag_ids.clamp(min=0), text, mode="sum", per_sample_weights=share.to(text.dtype))
 
 
 class HashLayer(nn.Linear):
@@ -60,6 +54,15 @@ class Mapping(nn.Linear):
 
     def forward(self, h: Tensor) -> Tensor:
         return F.leaky_relu(super().forward(h))
+
+
+class Attention(NamedTuple):
+    """A_i, the logits of (12) over heads. ``own``: (N, M), of each image's own tags, meaningless at the padding;
+    ``asked``: (N, D), whose product with all text features, ``asked @ text.T``, is A over the vocabulary.
+    """
+
+    own: Tensor
+    asked: Tensor
 
 
 class TagWeighting(nn.Module):
@@ -92,26 +95,27 @@ class TagWeighting(nn.Module):
             nn.Linear(ffn_ratio * width, width),
         )
 
-    def forward(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """v: (N, D), text: (C, D), tag_ids: (N, M) -> r (N, D), attention A (N, C).
+    def forward(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> tuple[Tensor, Attention]:
+        """v: (N, D), text: (C, D), tag_ids: (N, M) -> r (N, D), A over the own tags and over all of them.
 
         An image without a tag has Z = 0 and is given r = 0 rather than the FFN's bias; its A is defined all
         the same.
         """
         own = tag_ids != NO_TAG
-        t = text[tag_ids.clamp(min=0)]  # (N, M, D)
+        t = F.embedding(tag_ids.clamp(min=0), text)  # (N, M, D); copies whole rows, as indexing does not
         asked = self._asked(v)  # (N, heads, D)
-        r = self._answer(_softmax_over(asked @ t.transpose(1, 2), own) @ t)
+        logits = asked @ t.transpose(1, 2)  # (N, heads, M)
+        r = self._answer(_softmax_over(logits, own) @ t)
         r = (r + self.ffn(r)) * own.any(dim=1)[:, None]  # Eq. (14)
-        attention = (asked.mean(dim=1) if self.head_reduction == "mean" else asked.sum(dim=1)) @ text.T
-        return r, attention
+        reduce = torch.mean if self.head_reduction == "mean" else torch.sum
+        return r, Attention(reduce(logits, dim=1), reduce(asked, dim=1))
 
     def weights(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> Tensor:
         """The softmax of Eq. (12): how much each head listens to each of an image's tags.
 
         Shapes as in ``forward`` -> (N, heads, M), of sum 1 over an image's own tags, 0 elsewhere.
         """
-        t = text[tag_ids.clamp(min=0)]  # (N, M, D)
+        t = F.embedding(tag_ids.clamp(min=0), text)  # (N, M, D)
         return _softmax_over(self._asked(v) @ t.transpose(1, 2), tag_ids != NO_TAG)
 
     def _asked(self, v: Tensor) -> Tensor:
@@ -121,9 +125,11 @@ class TagWeighting(nn.Module):
         the work, and A_i over the whole vocabulary becomes one product with the text features.
         """
         head_width = v.shape[1] // self.heads
-        query = self.query(v).unflatten(1, (self.heads, head_width)).transpose(0, 1)  # (heads, N, d_k)
+        query = self.query(v / math.sqrt(head_width)).unflatten(
+            1, (self.heads, head_width)
+        )  # (N, heads, d_k)
         key = self.key.weight.unflatten(0, (self.heads, head_width))  # (heads, d_k, D)
-        return (query @ key).transpose(0, 1) / math.sqrt(head_width)
+        return (query.transpose(0, 1) @ key).transpose(0, 1)
 
     def _answer(self, mixed: Tensor) -> Tensor:
         """(N, heads, D) tags mixed by softmax -> Z (N, D), concat_a(W_v^a mixed_a) W_o (V_a is linear)."""
@@ -173,6 +179,8 @@ class CTRHNetwork(nn.Module):
         self.weighting = weighting
         self.register_buffer("text", text)
         self.register_buffer("beta", beta)
+        # text = Q R with orthonormal Q: so |asked @ text.T| is |asked @ R.T|, whatever the size of the vocabulary.
+        self.register_buffer("root", torch.linalg.qr(text, mode="r").R)
         self.losses = losses
         self.alternate = alternate
 
@@ -186,17 +194,23 @@ class CTRHNetwork(nn.Module):
         v = self.mapping(h)
         tag_ids = batch["tag_ids"]
         if self.weighting is None:
-            r, attention = mean_text(self.text, tag_ids), None
+            r, own, asked = mean_text(self.text, tag_ids), None, None
         else:
-            r, attention = self.weighting(v, self.text, tag_ids)
-        tags = tag_indicator(tag_ids, len(self.text))
+            r, (own, asked) = self.weighting(v, self.text, tag_ids)
         # Half precision is for the layers: (17) subtracts nearly equal numbers.
         with torch.autocast(h.device.type, enabled=False):
-            full = [
-                None if part is None else part.to(torch.promote_types(part.dtype, torch.float32))
-                for part in (h, v, r, attention)
-            ]
-            return total_loss(*full, tags, self.losses, self.beta)
+            h, v, r, own, asked = (
+                part if part is None else part.to(torch.promote_types(part.dtype, torch.float32))
+                for part in (h, v, r, own, asked)
+            )
+            length = None if asked is None else torch.linalg.vector_norm(asked @ self.root.T, dim=1)
+            return total_loss(h, v, r, own, tag_ids != NO_TAG, self.losses, self._beta(tag_ids), length)
+
+    def _beta(self, tag_ids: Tensor) -> Tensor:
+        """Eq. (18)'s balance factors of each image's own tags: (N, M), or one number for all."""
+        if self.beta is None:
+            return self.text.new_tensor(1 / len(self.text))
+        return self.beta[tag_ids.clamp(min=0)]
 
     def parameter_groups(self, config: TrainConfig) -> list[dict[str, Any]]:
         """The optimiser's groups, by the paper's three learning rates; frozen parameters are left out."""

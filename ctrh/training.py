@@ -162,7 +162,9 @@ def train(
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)
     fabric.launch()
     groups = [{**group, "initial_lr": group["lr"]} for group in model.parameter_groups(config)]
-    optimiser = torch.optim.SGD(groups, momentum=config.momentum, weight_decay=config.weight_decay)
+    optimiser = torch.optim.SGD(
+        groups, momentum=config.momentum, weight_decay=config.weight_decay, fused=True
+    )
     wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
     wrapped.mark_forward_method("loss")
     run = content_key(config, data.key, key) if checkpoint else ""

@@ -149,6 +149,21 @@ def test_tag_balanced_has_one_over_c_for_beta_by_default(batch):
     assert tag_balanced_loss(batch["attention"], batch["tags"]).item() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_tag_balanced_over_own_tags_alone_is_the_sum_over_the_vocabulary(batch, normalise):
+    """Padded to the most tags of an image, with rubbish at the padding."""
+    attention, tags = batch["attention"], batch["tags"]
+    beta = torch.rand(C, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    most = int(tags.sum(dim=1).max())
+    ids = tags.int().argsort(dim=1, descending=True, stable=True)[:, :most]
+    own = tags.gather(1, ids)
+    scores = attention.gather(1, ids).where(own, 1e3)
+    length = torch.linalg.vector_norm(attention, dim=1)
+    expected = tag_balanced_by_loop(attention, tags, 1, beta.tolist(), normalise)
+    assert most < C
+    assert tag_balanced_loss(scores, own, 1, beta[ids], normalise, length).item() == pytest.approx(expected)
+
+
 def test_focal_weight_moves_the_stress_to_tags_of_low_confidence():
     tags = torch.tensor([[True, True]])
     attention = torch.tensor([[4.0, -4.0]], requires_grad=True)
@@ -284,8 +299,6 @@ def test_wrong_shapes_and_settings_are_refused(batch):
         tag_balanced_loss(batch["attention"], batch["tags"][:, :1])
     with pytest.raises(ValueError, match="beta is missing"):
         total_loss(**batch, config=replace(MIRFLICKR, beta="inverse_frequency"))
-    with pytest.raises(ValueError, match="beta is given"):
-        total_loss(**batch, config=MIRFLICKR, beta=torch.ones(C))
     for wrong in (
         {"weights": (1, 1, 1)},
         {"weights": (1, -1, 1, 1)},

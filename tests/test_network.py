@@ -21,7 +21,6 @@ from ctrh.network import (
     TagWeighting,
     mean_text,
     padded_tags,
-    tag_indicator,
 )
 from ctrh.training import TrainConfig
 
@@ -50,6 +49,14 @@ def weighting() -> TagWeighting:
     return TagWeighting(D, HEADS, ffn_ratio=3, dropout=0.5).double().eval()
 
 
+def indicator(tag_ids: Tensor) -> Tensor:
+    """T_i^c, row by row."""
+    rows = torch.zeros(len(tag_ids), C, dtype=torch.bool)
+    for row, ids in zip(rows, tag_ids.tolist()):
+        row[[word for word in ids if word != NO_TAG]] = True
+    return rows
+
+
 def network(seed: int = 0, **options: object) -> CTRHNetwork:
     torch.manual_seed(seed)
     options = {"weighting": TagWeighting(D, HEADS), "losses": MIRFLICKR, "text": torch.randn(C, D)} | options
@@ -57,7 +64,7 @@ def network(seed: int = 0, **options: object) -> CTRHNetwork:
 
 
 def test_padded_tags_keep_each_row_and_leave_the_matrix_alone(tag_ids):
-    matrix = sp.csr_array(tag_indicator(tag_ids, C).numpy().astype(float))
+    matrix = sp.csr_array(indicator(tag_ids).numpy().astype(float))
     matrix.data[matrix.data.size - 3] = 0  # an entry that is stored but says no
     before = matrix.copy()
     padded = padded_tags(matrix)
@@ -70,12 +77,6 @@ def test_padded_tags_keep_each_row_and_leave_the_matrix_alone(tag_ids):
 
 def test_padded_tags_without_any_tag_have_one_empty_column():
     assert padded_tags(sp.csr_array((3, 4), dtype=bool)).tolist() == [[NO_TAG]] * 3
-
-
-def test_tag_indicator_is_the_reverse(tag_ids):
-    indicator = tag_indicator(tag_ids, C)
-    assert [np.flatnonzero(row).tolist() for row in indicator.numpy()] == TAGS
-    assert torch.equal(padded_tags(sp.csr_array(indicator.numpy())), tag_ids)
 
 
 def test_mean_text_is_the_mean_of_the_own_tags(text, tag_ids):
@@ -117,7 +118,9 @@ def test_tag_weighting_is_eq_11_to_14(weighting, v, text, tag_ids):
     r, attention = weighting(v, text, tag_ids)
     for i, own in enumerate(TAGS):
         _, logits = by_the_letter(weighting, v[i], text)  # over the whole vocabulary, without the mask
-        torch.testing.assert_close(attention[i], torch.stack(logits).mean(dim=0))
+        everywhere = torch.stack(logits).mean(dim=0)
+        torch.testing.assert_close(attention.asked[i] @ text.T, everywhere)
+        torch.testing.assert_close(attention.own[i, : len(own)], everywhere[own])
         if own:
             torch.testing.assert_close(r[i], by_the_letter(weighting, v[i], text[own])[0])
         else:
@@ -152,20 +155,24 @@ def test_sum_over_heads_is_the_mean_times_heads_and_the_same_direction(weighting
     summed = TagWeighting(D, HEADS, ffn_ratio=3, head_reduction="sum").double().eval()
     summed.load_state_dict(weighting.state_dict())
     (r, mean), (same, total) = weighting(v, text, tag_ids), summed(v, text, tag_ids)
-    torch.testing.assert_close(total, HEADS * mean)
+    torch.testing.assert_close(total.own, HEADS * mean.own)
+    torch.testing.assert_close(total.asked, HEADS * mean.asked)
     torch.testing.assert_close(r, same)
 
 
 def test_more_padding_and_another_order_of_tags_change_nothing(weighting, v, text, tag_ids):
     r, attention = weighting(v, text, tag_ids)
     wider = torch.cat([tag_ids.flip(1), torch.full((N, 2), NO_TAG)], dim=1)
-    for got, expected in zip(weighting(v, text, wider), (r, attention)):
-        torch.testing.assert_close(got, expected)
+    same, other = weighting(v, text, wider)
+    torch.testing.assert_close(same, r)
+    torch.testing.assert_close(other.asked, attention.asked)
+    own = tag_ids != NO_TAG
+    torch.testing.assert_close(other.own[:, :3].flip(1)[own], attention.own[own])
 
 
 def test_an_image_without_a_tag_disturbs_neither_values_nor_gradients(weighting, v, text, tag_ids):
     r, attention = weighting(v.requires_grad_(), text, tag_ids)
-    (r.square().sum() + attention.square().sum()).backward()
+    (r.square().sum() + attention.asked.square().sum()).backward()
     assert torch.isfinite(r).all() and torch.isfinite(v.grad).all()
     assert all(torch.isfinite(p.grad).all() for p in weighting.parameters())
     alone, _ = weighting(v[:2], text, tag_ids[:2])
@@ -175,7 +182,7 @@ def test_an_image_without_a_tag_disturbs_neither_values_nor_gradients(weighting,
 
 
 def test_gradients_are_those_of_finite_differences(weighting, v, text, tag_ids):
-    assert torch.autograd.gradcheck(lambda v: weighting(v, text, tag_ids), v.requires_grad_())
+    assert torch.autograd.gradcheck(lambda v: weighting(v, text, tag_ids)[0], v.requires_grad_())
 
 
 def test_impossible_heads_are_refused():
@@ -185,15 +192,17 @@ def test_impossible_heads_are_refused():
         TagWeighting(D, HEADS, head_reduction="max")
 
 
-def test_the_loss_of_a_batch_puts_the_parts_together(tag_ids):
-    model = network().eval()
-    x = torch.randn(N, WIDTH)
+def test_the_loss_of_a_batch_is_that_over_the_whole_vocabulary(tag_ids):
+    model = network().double().eval()
+    x = torch.randn(N, WIDTH, dtype=torch.float64)
     h = model(x)
     v = model.mapping(h)
     r, attention = model.weighting(v, model.text, tag_ids)
-    expected, terms = total_loss(h, v, r, attention, tag_indicator(tag_ids, C), MIRFLICKR)
+    everywhere = attention.asked @ model.text.T
+    expected, terms = total_loss(h, v, r, everywhere, indicator(tag_ids), MIRFLICKR)
     loss, got = model.loss({"x": x, "tag_ids": tag_ids})
-    assert loss == expected and got == terms
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(got, terms)
 
 
 def test_without_weighting_the_mean_text_is_the_target(tag_ids):
@@ -202,7 +211,7 @@ def test_without_weighting_the_mean_text_is_the_target(tag_ids):
     h = model(x)
     r = mean_text(model.text, tag_ids)
     loss, terms = model.loss({"x": x, "tag_ids": tag_ids})
-    expected, _ = total_loss(h, model.mapping(h), r, None, tag_indicator(tag_ids, C), MIRFLICKR)
+    expected, _ = total_loss(h, model.mapping(h), r, None, indicator(tag_ids), MIRFLICKR)
     assert loss == expected and "tag_balanced" not in terms
     assert {group["name"] for group in model.parameter_groups(TrainConfig())} == {"head"}
 
