@@ -136,9 +136,14 @@ def _add_refine(commands) -> None:
 
 
 def _add_data(commands) -> None:
-    data = commands.add_parser("data", help="prepare a data set", description="Prepares a data set.")
+    data = commands.add_parser(
+        "data", help="get and check a data set", description="Gets and checks a data set."
+    )
+    sets = data.add_subparsers(metavar="DATA_SET", required=True)
+    _add_flickr(sets, "mirflickr", "MIRFLICKR-25K: download, verify, statistics", "3 GB")
+    _add_flickr(sets, "nuswide", "NUS-WIDE: download its text files, verify, statistics", "its text files")
     command = _command(
-        data.add_subparsers(metavar="DATA_SET", required=True),
+        sets,
         "openclipart",
         "OpenClipart's drawings and their tags, from Debian's packages",
         "Makes a photo folder of Debian's unpacked packages openclipart-png and openclipart-svg:\n\n"
@@ -151,6 +156,44 @@ def _add_data(commands) -> None:
     command.add_argument("source", metavar="SOURCE_DIR", help="where both packages were unpacked")
     command.add_argument("out", metavar="OUT_DIR", help="folder to write: images/, tags.csv, labels.csv")
     command.add_argument("--size", type=_at_least(8), default=224, help="pixels a side (default: 224)")
+
+
+def _add_flickr(sets, dataset: str, summary: str, size: str) -> None:
+    command = _command(
+        sets,
+        dataset,
+        summary,
+        "Unpacks the official archives that lie in DIR, says which are missing, reads every picture once, and tells what "
+        "is odd and how many photos the protocol leaves.",
+    )
+    command.set_defaults(command="flickr", dataset=dataset)
+    command.add_argument("folder", metavar="DIR", help="the folder that run_all.sh gets as --data DIR")
+    command.add_argument("--download", action="store_true", help=f"download what is missing ({size})")
+    command.add_argument(
+        "--mirror",
+        action="append",
+        default=[],
+        metavar="URL",
+        help="folder on the web that has the archives, asked before the official one; may be repeated",
+    )
+    command.add_argument(
+        "--protocol", default="article", help="article (default) or wshrca: labels, tags and sizes"
+    )
+    command.add_argument("--queries", type=_at_least(1), help="in place of the protocol's number")
+    command.add_argument(
+        "--train", type=_at_least(1), help="training photos, in place of the protocol's number"
+    )
+    command.add_argument("--seed", type=_at_least(0), default=0, help="of the split (default: 0)")
+    command.add_argument("--split", metavar="FILE", help="a split to use in place of a random one")
+    command.add_argument(
+        "--write-split",
+        metavar="FILE",
+        help=f"write the split; as DIR/splits/{dataset}.json, run_all.sh and everybody you give it to uses it",
+    )
+    command.add_argument("--strict", action="store_true", help="stop at whatever is missing, damaged or odd")
+    command.add_argument(
+        "--shown", type=_at_least(1), default=5, help="names to show of each fault (default: 5)"
+    )
 
 
 def _command(commands, name: str, summary: str, description: str) -> argparse.ArgumentParser:

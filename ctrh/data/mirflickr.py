@@ -41,6 +41,7 @@ CONCEPTS = (
 STRICT = "baby bird car clouds dog female flower male night people portrait river sea tree".split()
 LABELS = tuple(sorted([*CONCEPTS, *(f"{name}_r1" for name in STRICT)]))
 PHOTOS, COMMON = 25_000, 1_386
+FOLDERS = ("mirflickr25k", "MIRFLICKR-25K")
 GET = "python -m ctrh data mirflickr DIR --download"
 
 # Photos without any tag are removed, those without a label stay: the article says the first, and not the second.
@@ -84,7 +85,7 @@ def survey_mirflickr(
     complaints: Complaints,
 ) -> tuple[Photos, dict[str, int]]:
     """As `read_mirflickr`, and how many photos were left out why."""
-    root = find_root(Path(folder), ("mirflickr25k", "MIRFLICKR-25K"), "mirflickr", "MIRFLICKR-25K", GET)
+    root = find_root(Path(folder), FOLDERS, "mirflickr", "MIRFLICKR-25K", GET)
     index = _choose_labels(read_index(root), protocol.labels)
     split_file = None if split_file is None else Path(split_file)
     return build_photos("mirflickr", root / "mirflickr", index, protocol, seed, split_file, complaints)

@@ -42,6 +42,7 @@ from ctrh.store import content_key
 
 PHOTOS, CONCEPTS, ALL_TAGS, COMMON_TAGS = 269_648, 81, 5_018, 1_000
 GET = "python -m ctrh data nuswide DIR"
+FOLDERS = ("nuswide", "NUS-WIDE", "nus-wide", "nus_wide")
 COMPARE = "compare with the official archives"
 
 # The article's 181,365 photos are those of the ten concepts that have one of the 1,000 tags.
@@ -84,9 +85,7 @@ def survey_nuswide(
     complaints: Complaints,
 ) -> tuple[Photos, dict[str, int]]:
     """As `read_nuswide`, and how many photos were left out why."""
-    root = find_root(
-        Path(folder), ("nuswide", "NUS-WIDE", "nus-wide", "nus_wide"), "ImageList", "NUS-WIDE", GET
-    )
+    root = find_root(Path(folder), FOLDERS, "ImageList", "NUS-WIDE", GET)
     index = _most_frequent(read_index(root), protocol.labels)
     split_file = None if split_file is None else Path(split_file)
     return build_photos("nuswide", root / "Flickr", index, protocol, seed, split_file, complaints)
