@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -249,18 +249,24 @@ def caption(photos: Photos, index: int, width: int = 24) -> str:
     return textwrap.fill(", ".join(words) or "(no tags)", width, break_long_words=False)
 
 
-def inference_rows(profile: Profile, settings: DatasetSettings, indices: Sequence[int]) -> pd.DataFrame:
+def inference_rows(
+    profile: Profile,
+    settings: DatasetSettings,
+    indices: Sequence[int],
+    configs: Mapping[str, TagConfig] | None = None,
+) -> pd.DataFrame:
     """Figure 2: the tags of a few photos from every source: ``photo``, ``source``, ``rank``, ``tag``, ``right``.
 
-    Sources: "user", "zero-shot", "fine-tuned", "ensembled" (K_i tags each, best first) and "truth": the true concept
-    words, or the labels where the true tags are not known. ``right`` counts names in other languages too.
+    Sources: "user", then those of ``configs`` (default: "zero-shot", "fine-tuned", "ensembled"; K_i tags each, best
+    first) and "truth": the true concept words, or the labels where the true tags are not known. ``right`` counts
+    names in other languages too.
     """
     photos, indices = photos_of(settings.data), np.asarray(indices)
     counts = tags_to_keep(photos.tags, photos.common)[indices]
     frames = [_listed(photos.tags, photos.vocabulary, indices, "user")]
-    for source, config in configs_by_guide(profile, settings).items():
+    for source, config in (configs or configs_by_guide(profile, settings)).items():
         guide = mixed_guide_of(settings.data, config)
-        features = ImageFeatures(*(part[indices] for part in image_features(guide, photos.images)))
+        features = image_features(guide, photos.images, indices)
         scores = scores_of(*features, text_of(photos, settings.data, config), config.refine)
         best = top_tags(scores, photos.vocabulary, int(counts.max(initial=0)), guide.scale)
         best = best[best["rank"].to_numpy() <= counts[best["row"]]]
