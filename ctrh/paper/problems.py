@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -12,9 +12,9 @@ from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
 from ctrh.data.photos import Images, Photos, Split
 from ctrh.data.scenes import clean_tags
 from ctrh.guide.clip import Guide
-from ctrh.guide.features import image_features
+from ctrh.guide.features import ImageFeatures, image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
-from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.guide.refine import RefineConfig, mixed_guide, replaced_tags, tags_to_keep
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, word_vectors
 from ctrh.paper.profiles import DataConfig, GuideConfig
 from ctrh.store import cached_arrays, content_key
@@ -126,23 +126,41 @@ def mixed_guide_of(data: DataConfig, config: TagConfig) -> Guide:
     return mixed_guide(guide, fine_tuned, alpha)
 
 
-def tags_of(photos: Photos, data: DataConfig, config: TagConfig) -> sp.csr_array:
-    """(N, C) bool CSR: the tags of the variant that ``config`` asks for."""
+def tags_of(
+    photos: Photos, data: DataConfig, config: TagConfig, rows: np.ndarray | None = None
+) -> sp.csr_array:
+    """(N, C) bool CSR: the tags of the variant that ``config`` asks for.
+
+    Tags are replaced for the photos ``rows`` (default: those for training, which nothing else learns from); the others
+    have none then.
+    """
     if config.variant == "user":
         return photos.tags
     if config.variant == "clean":
         return clean_tags(photos)
+    rows = photos.split.train if rows is None else np.asarray(rows)
     guide, settings = mixed_guide_of(data, config), config.refine
 
     def replace_tags() -> dict[str, np.ndarray]:
-        # Eq. (2) has been done: what is left of the settings concerns scores.
-        zero = RefineConfig(settings.tau, settings.weighted, settings.remove_redundant)
-        tags = refine(photos, guide, zero)
-        return {"indptr": tags.indptr, "indices": tags.indices}
+        counts = tags_to_keep(photos.tags[rows], photos.common)
+        text = text_of(photos, data, replace(config, words=None))
+        tags = replaced_tags(features_of(photos, config, guide, rows), text, counts, settings)
+        return {"photos": rows[tags.nonzero()[0]], "words": tags.nonzero()[1]}
 
-    stored = cached_arrays("replaced-tags", content_key(photos.key, guide.key, settings), replace_tags)
-    ones = np.ones(len(stored["indices"]), dtype=bool)
-    return sp.csr_array((ones, stored["indices"], stored["indptr"]), shape=photos.tags.shape)
+    # Eq. (2) has been done: of the settings those that concern scores are left.
+    settings = replace(settings, alpha=0.0)
+    key = content_key("2", photos.images.key, photos.tags, photos.common, rows, guide.key, settings)
+    stored = cached_arrays("replaced-tags", key, replace_tags)
+    ones = np.ones(len(stored["words"]), dtype=bool)
+    return sp.csr_array((ones, (stored["photos"], stored["words"])), shape=photos.tags.shape)
+
+
+def features_of(photos: Photos, config: TagConfig, guide: Guide, rows: np.ndarray) -> ImageFeatures:
+    """What Eq. (4)-(8) need of the photos ``rows``, from ``guide``, one of the guides of ``config``."""
+    if guide.key != guide_of(config.guide).key:
+        return image_features(guide, photos.images, rows)
+    # The zero-shot guide's of all photos are on disk: codes are made from them.
+    return ImageFeatures(*(part[rows] for part in image_features(guide, photos.images)))
 
 
 def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:

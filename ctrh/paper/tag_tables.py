@@ -16,12 +16,12 @@ from ctrh.data.scenes.compose import concept_matrix
 from ctrh.data.scenes.world import CONCEPTS
 from ctrh.data.statistics import tag_statistics
 from ctrh.guide.clip import Guide
-from ctrh.guide.features import ImageFeatures, image_features
+from ctrh.guide.features import image_features
 from ctrh.guide.inferred import top_tags
 from ctrh.guide.pretrain import PretrainConfig, corpus
 from ctrh.guide.quality import TagQuality, r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
-from ctrh.paper.problems import TagConfig, mixed_guide_of, photos_of, text_of
+from ctrh.paper.problems import TagConfig, features_of, mixed_guide_of, photos_of, text_of
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.store import cached_arrays, content_key
 
@@ -178,7 +178,7 @@ def _replaced_quality(
     )
 
     def compute() -> dict[str, np.ndarray]:
-        features = ImageFeatures(*(part[rows] for part in image_features(guide, photos.images)))
+        features = features_of(photos, config, guide, rows)
         counts = tags_to_keep(photos.tags[rows], photos.common)
         given = replaced_tags(features, text_of(photos, settings.data, config), counts, scoring)
         return {
