@@ -37,9 +37,9 @@ class MGRNConfig:
 class GraphReasoning(nn.Module):
     """One layer of graph attention (Velickovic et al., ICLR 2018) over an image's node and its tags' nodes.
 
-    n'_i = ELU(sum_j a_ij W n_j), a_i = softmax over j of LeakyReLU(p . W n_i + q . W n_j), j: the image and
-    its own tags. Only the rows that are asked for are computed, and as everything before the ELU is linear,
-    W is applied to the mixture and not to each node.
+    n'_i = ELU(sum_j a_ij W n_j), a_i = softmax over j of LeakyReLU(p . W n_i + q . W n_j), j: the image's node
+    and those of its own tags. Only rows that are asked for are computed; and what comes before the ELU is linear,
+    so W is applied to the mixture, and p and q to words rather than to nodes.
     """
 
     def __init__(self, image_width: int, width: int, slope: float) -> None:
@@ -50,25 +50,37 @@ class GraphReasoning(nn.Module):
         self.mask = nn.Parameter(torch.zeros(width))
         self.slope = slope
 
-    def nodes(self, x: Tensor, text: Tensor, tag_ids: Tensor) -> tuple[Tensor, Tensor]:
-        """x: (N, F), text: (C, D), tag_ids: (N, M) -> nodes (N, 1+M, D), the image's first, and which of them
-        there are, (N, 1+M) bool."""
-        nodes = torch.cat([self.node(x)[:, None], text[tag_ids.clamp(min=0)]], dim=1)
-        return nodes, F.pad(tag_ids != NO_TAG, (1, 0), value=True)
+    def at_image(self, image: Tensor, text: Tensor, tag_ids: Tensor) -> Tensor:
+        """r: the image's row.  image: (N, D) nodes, text: (C, D), tag_ids: (N, M) -> (N, D)."""
+        p, q = self._directions()
+        answers = torch.cat([(image @ q)[:, None], (text @ q)[tag_ids.clamp(min=0)]], dim=1)
+        weights = self._attention((image @ p)[:, None] + answers, tag_ids)
+        return F.elu(self.project(weights[:, :1] * image + _mixed(text, tag_ids, weights[:, 1:])))
 
-    def reason(self, nodes: Tensor, there: Tensor, asked: Tensor) -> Tensor:
-        """What one node of each graph makes of all of them.  nodes: (N, 1+M, D), there: (N, 1+M), asked: (N,)
-        node numbers -> (N, D)."""
-        asks, answers = (self.project.weight.T @ part for part in (self.asking, self.answering))  # (D,)
-        own = (nodes @ asks).gather(1, asked[:, None])  # (N, 1)
-        logits = F.leaky_relu(own + nodes @ answers, self.slope).masked_fill(~there, -math.inf)
-        mixed = (logits.softmax(dim=1)[:, None] @ nodes)[:, 0]
-        return F.elu(self.project(mixed))
+    def at_mask(self, image: Tensor, text: Tensor, tag_ids: Tensor, place: Tensor) -> Tensor:
+        """The row of the tag at ``place`` (N,) of tag_ids, in whose stead the graph sees the mask -> (N, D)."""
+        p, q = self._directions()
+        hidden = F.one_hot(place, tag_ids.shape[1]).bool()
+        words = (text @ q)[tag_ids.clamp(min=0)].where(~hidden, self.mask @ q)
+        answers = torch.cat([(image @ q)[:, None], words], dim=1)
+        weights = self._attention(self.mask @ p + answers, tag_ids)
+        of_mask = weights[:, 1:].gather(1, place[:, None])
+        seen = _mixed(text, tag_ids, weights[:, 1:].masked_fill(hidden, 0))
+        return F.elu(self.project(weights[:, :1] * image + of_mask * self.mask + seen))
 
-    def masked(self, nodes: Tensor, position: Tensor) -> Tensor:
-        """The nodes with the learned mask in the place of node ``position`` (N,) of each graph."""
-        hidden = F.one_hot(position, nodes.shape[1]).bool()[..., None]
-        return torch.where(hidden, self.mask, nodes)
+    def _directions(self) -> tuple[Tensor, Tensor]:
+        """W^T p and W^T q: (D,) each."""
+        return self.asking @ self.project.weight, self.answering @ self.project.weight
+
+    def _attention(self, logits: Tensor, tag_ids: Tensor) -> Tensor:
+        """(N, 1+M) -> their softmax over the image's node and its own tags."""
+        there = F.pad(tag_ids != NO_TAG, (1, 0), value=True)
+        return F.leaky_relu(logits, self.slope).masked_fill(~there, -math.inf).softmax(dim=1)
+
+
+def _mixed(text: Tensor, tag_ids: Tensor, weights: Tensor) -> Tensor:
+    """sum_m weights_im text[tag_ids_im].  text: (C, D), tag_ids, weights: (N, M) -> (N, D)."""
+    return F.embedding_bag(tag_ids.clamp(min=0), text, mode="sum", per_sample_weights=weights)
 
 
 def masked_tag_loss(guess: Tensor, text: Tensor, tag: Tensor) -> Tensor:
@@ -102,11 +114,11 @@ class MGRNNetwork(HashNetwork):
         The whole graph's r is a fixed target of the codes; the graph learns from the masked tags alone.
         """
         x, tag_ids = self.backbone(batch["x"]), batch["tag_ids"]
-        h = self.hash(x)
-        nodes, there = self.graph.nodes(x, self.text, tag_ids)
-        r = self.graph.reason(nodes, there, torch.zeros_like(tag_ids[:, 0])).detach()
+        h, image = self.hash(x), self.graph.node(x)
+        with torch.no_grad():
+            r = self.graph.at_image(image, self.text, tag_ids)
         place = random_tag(tag_ids)
-        guess = self.graph.reason(self.graph.masked(nodes, place + 1), there, place + 1)
+        guess = self.graph.at_mask(image, self.text, tag_ids, place)
         tag = tag_ids.gather(1, place[:, None])[:, 0]
         with full_precision(h, self.mapping(h), r, guess) as (h, v, r, guess):
             terms = {

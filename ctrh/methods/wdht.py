@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
@@ -42,15 +43,17 @@ class WDHTConfig:
 def pairwise_loss(h: Tensor, t: Tensor) -> Tensor:
     """sum_{i != j} (||h_i - h_j||^2/K - (1 - cos(t_i, t_j)))^2 / (N(N-1)).  h: (N, K), t: (N, D) -> scalar.
 
-    The authors' code, which takes the whole cosine distance where CTRH's Eq. (17) takes half of it. The cosine
-    with a zero vector is 0.
+    As in the authors' code, which takes the whole cosine distance where CTRH's Eq. (17) takes half of it. The
+    cosine with a zero vector is 0.
     """
     centred = h - 0.5  # distances stay, and smaller numbers cancel with less error
     square = centred.square().sum(dim=1)
     distance = (square[:, None] + square - 2 * centred @ centred.T) / h.shape[1]
     length = torch.linalg.vector_norm(t, dim=1, keepdim=True)
     unit = t / torch.where(length > 0, length, 1)
-    return mean_over_pairs((distance - 1 + unit @ unit.T).square())
+    total = (distance - 1 + unit @ unit.T).square().sum()
+    # On the diagonal, distance and cosine do not depend on anything: 0 - 1 + 1, or 0 - 1 + 0 for a zero vector.
+    return (total - (length == 0).sum()) / _pairs(h)
 
 
 def ranking_loss(v: Tensor, t: Tensor, margin: float) -> Tensor:
@@ -59,13 +62,14 @@ def ranking_loss(v: Tensor, t: Tensor, margin: float) -> Tensor:
     Eq. (16) with dot products for cosines: v_i should agree with its own tags more than with another image's.
     """
     agreement = v @ t.T  # (N, N), agreement[i, j] = v_i . t_j
-    return mean_over_pairs((margin + agreement - agreement.diagonal()[:, None]).clamp(min=0))
+    own = (v * t).sum(dim=1, keepdim=True)
+    # The diagonal is the margin, up to rounding.
+    return ((margin + agreement - own).clamp(min=0).sum() - len(v) * margin) / _pairs(v)
 
 
-def mean_over_pairs(values: Tensor) -> Tensor:
-    """(N, N) -> the mean over i != j; 0 for N = 1."""
-    count = len(values)
-    return (values.sum() - values.diagonal().sum()) / max(count * (count - 1), 1)
+def _pairs(x: Tensor) -> int:
+    """N(N-1), or 1 for a batch of one, whose sum over pairs is 0."""
+    return max(len(x) * (len(x) - 1), 1)
 
 
 def tag_vectors(text: Tensor, tag_ids: Tensor, weights: Tensor) -> Tensor:
@@ -76,7 +80,7 @@ def tag_vectors(text: Tensor, tag_ids: Tensor, weights: Tensor) -> Tensor:
     weights = weights * (tag_ids != NO_TAG)
     total = weights.sum(dim=1, keepdim=True)
     weights = weights / torch.where(total > 0, total, 1)
-    return (weights[:, None] @ text[tag_ids.clamp(min=0)])[:, 0]
+    return F.embedding_bag(tag_ids.clamp(min=0), text, mode="sum", per_sample_weights=weights)
 
 
 class TagEmbeddingNetwork(HashNetwork):

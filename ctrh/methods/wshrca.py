@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
-from ctrh.network import NO_TAG, Mapping, TagWeighting
+from ctrh.network import Mapping, TagWeighting
 from ctrh.training import TrainConfig
 
 
@@ -34,19 +34,13 @@ class WSHRCAConfig:
 
 
 class CrossModalAttention(TagWeighting):
-    """The image's reconstruction asks the word vectors of its own tags, as CTRH's Eq. (11)-(14) do after it:
-    Z = attention without biases, r = Z + Dropout(FFN(Z)), with an FFN of a width of its own."""
+    """The image's reconstruction asks the word vectors of its own tags, as CTRH's Eq. (11)-(14) do after it, with
+    an FFN of a width of its own: r = Z + Dropout(FFN(Z))."""
 
     def __init__(self, width: int, heads: int, ffn: int, dropout: float) -> None:
-        super().__init__(width, heads, 1, dropout)
+        super().__init__(width, heads, dropout=dropout)
         layers = nn.Linear(width, ffn), nn.ReLU(), nn.Dropout(dropout), nn.Linear(ffn, width)
         self.ffn = nn.Sequential(*layers, nn.Dropout(dropout))
-
-    def forward(self, v: Tensor, text: Tensor, tag_ids: Tensor) -> Tensor:
-        """v: (N, D), text: (C, D), tag_ids: (N, M) -> r (N, D), 0 for an image without a tag."""
-        t = text[tag_ids.clamp(min=0)]  # (N, M, D)
-        z = self._answer(self.weights(v, text, tag_ids) @ t)
-        return (z + self.ffn(z)) * (tag_ids != NO_TAG).any(dim=1)[:, None]
 
 
 class WSHRCANetwork(HashNetwork):
@@ -66,7 +60,7 @@ class WSHRCANetwork(HashNetwork):
         """A batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> Eq. (15)-(17) without the tag-balanced term."""
         h = self(batch["x"])
         v = self.mapping(h)
-        r = self.attention(v, self.text, batch["tag_ids"])
+        r, _ = self.attention(v, self.text, batch["tag_ids"])
         with full_precision(h, v, r) as (h, v, r):
             terms = {
                 "pairwise": similarity_loss(h, r),
