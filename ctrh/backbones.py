@@ -8,6 +8,8 @@ Adding one is one function from ``weights`` to ``(module, width, preprocess)`` u
 from __future__ import annotations
 
 import copy
+import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,7 @@ from ctrh.data.images import in_threads, square
 from ctrh.data.photos import Images
 from ctrh.encoding import mode
 from ctrh.guide.clip import Guide
-from ctrh.guide.weights import SHIPPED, check_matches, read_weights
+from ctrh.guide.weights import SHIPPED, check_matches, read_weights, weights_folder
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
@@ -65,8 +67,8 @@ def register(name: str) -> Callable[[Callable[[Any], Parts]], Callable[[Any], Pa
 def load_backbone(name: str, weights: Any = "default") -> Backbone:
     """The backbone ``name`` in evaluation mode.
 
-    ``weights``: "default" (torchvision: ImageNet's, from its hub or the torch cache; small ones: those
-    shipped), None for random ones, or a local file, ``.safetensors`` or a state dict of torch, of the whole
+    ``weights``: "default" (torchvision: ImageNet's, from the folder ``$CTRH_WEIGHTS`` as ``<name>.safetensors`` or
+    under their published file name, the torch cache, or the hub; small ones: those shipped), None for random ones, or a local file, ``.safetensors`` or a state dict of torch, of the whole
     network as torchvision publishes it. For "guide" it is the :class:`ctrh.guide.clip.Guide` whose image
     encoder is meant. Raises ``ValueError`` for an unknown name and for weights that do not fit,
     ``FileNotFoundError`` where they are missing.
@@ -194,17 +196,38 @@ def _torchvision(
     """A whole torchvision model and the preprocessing of its ``default`` ImageNet weights."""
     model = build(weights=None)
     if weights == "default":
+        weights = _stored(build.__name__, default.url) or "default"
+    if weights == "default":
         try:
             model.load_state_dict(default.get_state_dict(progress=False, check_hash=True))
         except OSError as error:
             raise FileNotFoundError(
                 f"the ImageNet weights of {build.__name__} are not in {torch.hub.get_dir()}/checkpoints and "
-                f"cannot be downloaded ({error}): fetch {default.url} where there is a network and pass the "
-                "file as weights"
+                f"cannot be downloaded ({error}): fetch {default.url} where there is a network, put the file "
+                "into a folder DIR, and say ./run_all.sh --weights DIR or set CTRH_WEIGHTS=DIR"
             ) from error
     elif weights is not None:
         _fill(model, Path(weights))
     return model, default.transforms()
+
+
+def _stored(name: str, url: str) -> Path | None:
+    """The weights' file in ``$CTRH_WEIGHTS``; ``ValueError`` when a published one is not what was published."""
+    folder = weights_folder()
+    if folder is None:
+        return None
+    published = folder / url.rpartition("/")[2]
+    if published.is_file():
+        # torchvision's file names end in the beginning of their SHA-256.
+        expected = re.fullmatch(r".*-([0-9a-f]{8,})\.pth", published.name)
+        with open(published, "rb") as file:
+            if expected and not hashlib.file_digest(file, "sha256").hexdigest().startswith(expected[1]):
+                raise ValueError(
+                    f"{published} is damaged or another file: its SHA-256 is not the one in its name"
+                )
+        return published
+    own = folder / f"{name}.safetensors"
+    return own if own.is_file() else None
 
 
 def _fill(module: nn.Module, path: Path) -> None:

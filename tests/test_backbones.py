@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.error import URLError
 
 import numpy as np
@@ -77,6 +78,24 @@ def test_torchvision_networks_end_before_their_classifier(name, width, parameter
     assert sum(p.numel() for p in module.parameters()) == parameters
 
 
+def test_weights_of_a_folder_are_taken_and_published_ones_checked(monkeypatch, tmp_path):
+    def small_net(weights=None):
+        return nn.Linear(3, 2)
+
+    monkeypatch.setenv("CTRH_WEIGHTS", str(tmp_path))
+    url = "https://example.org/models/small-12345678.pth"
+    assert backbones._stored("small_net", url) is None
+    torch.save(small_net().state_dict(), tmp_path / "plain")
+    digest = hashlib.sha256((tmp_path / "plain").read_bytes()).hexdigest()
+    (tmp_path / "small_net.safetensors").touch()
+    assert backbones._stored("small_net", url).name == "small_net.safetensors"
+    published = (tmp_path / "plain").rename(tmp_path / f"small-{digest[:8]}.pth")
+    assert backbones._stored("small_net", f"https://example.org/{published.name}") == published
+    published.rename(tmp_path / "small-12345678.pth")
+    with pytest.raises(ValueError, match="small-12345678.pth is damaged or another file"):
+        backbones._stored("small_net", url)
+
+
 def test_alexnets_features_are_fc7_after_its_relu():
     with torch.device("meta"):
         module, _, _ = BACKBONES["alexnet"](None)
@@ -96,7 +115,7 @@ def test_weights_that_cannot_be_downloaded_say_what_to_do(monkeypatch):
     monkeypatch.setattr(backbones.zoo._api, "load_state_dict_from_url", offline)
     with (
         torch.device("meta"),
-        pytest.raises(FileNotFoundError, match=r"resnet50.*https://.*pass the file as weights"),
+        pytest.raises(FileNotFoundError, match=r"resnet50.*https://.*--weights DIR"),
     ):
         BACKBONES["resnet50"]("default")
 

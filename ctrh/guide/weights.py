@@ -3,9 +3,11 @@ used."""
 
 from __future__ import annotations
 
+import os
 import pickle
 import urllib.error
 import urllib.request
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,16 +19,27 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ctrh.guide.torchscript import is_torchscript, read_torchscript
+
 SHIPPED = Path(__file__).resolve().parent.parent / "weights"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")
 HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+# Plain numbers that OpenAI's archives carry along with the weights.
+OPENAI_SETTINGS = ("input_resolution", "context_length", "vocab_size")
+
+
+def weights_folder() -> Path | None:
+    """Where weights are looked for before any hub: ``$CTRH_WEIGHTS``, which ``run_all.sh --weights DIR`` sets."""
+    folder = os.environ.get("CTRH_WEIGHTS")
+    return Path(folder) if folder else None
 
 
 def find_weights(name: str, tag: str, weights_dir: str | Path | None = None) -> Path:
     """The file of open_clip's weights ``tag`` for the model ``name``.
 
-    Looked for in ``weights_dir`` as ``<name>-<tag>.safetensors`` (or .pt, .pth, .bin), then among the hub's
-    cached files, then downloaded. Raises ``ValueError`` for a tag that open_clip does not know or that was
+    Looked for in ``weights_dir`` (default: ``$CTRH_WEIGHTS``) as ``<name>-<tag>.safetensors`` (or .pt, .pth, .bin),
+    for OpenAI's also under their own name, ``ViT-B-32.pt``; then among the hub's cached files and those of OpenAI's
+    own package, then downloaded. Raises ``ValueError`` for a tag that open_clip does not know or that was
     trained with another activation than ``name`` has, ``FileNotFoundError`` with the remedy when the file is
     nowhere and there is no network.
     """
@@ -37,11 +50,13 @@ def find_weights(name: str, tag: str, weights_dir: str | Path | None = None) -> 
             f"no weights {tag!r} for {name}: pass the path of an existing file or one of: {tags}"
         )
     _check_activation(name, tag, known)
+    weights_dir = weights_folder() if weights_dir is None else Path(weights_dir)
+    own_name = f"{name.removesuffix('-quickgelu')}.pt"
     if weights_dir is not None:
-        for suffix in SUFFIXES:
-            path = Path(weights_dir) / f"{name}-{tag}{suffix}"
-            if path.is_file():
-                return path
+        names = [*(f"{name}-{tag}{suffix}" for suffix in SUFFIXES), *([own_name] if tag == "openai" else [])]
+        for file_name in names:
+            if (weights_dir / file_name).is_file():
+                return weights_dir / file_name
     repository, _, file_name = known["hf_hub"].rpartition("/")
     file_names = (file_name,) if file_name else HUB_FILES
     for file_name in file_names:
@@ -49,6 +64,8 @@ def find_weights(name: str, tag: str, weights_dir: str | Path | None = None) -> 
         cached = huggingface_hub.try_to_load_from_cache(repository, file_name)
         if isinstance(cached, str):
             return Path(cached)
+    if tag == "openai" and (path := Path.home() / ".cache" / "clip" / own_name).is_file():
+        return path
     try:
         if not constants.HF_HUB_OFFLINE:
             _reach(huggingface_hub.hf_hub_url(repository, file_names[0]))
@@ -87,9 +104,9 @@ def _reach(url: str) -> None:
 def read_weights(path: str | Path) -> dict[str, Tensor]:
     """The state dict in a safetensors or PyTorch file, on the CPU; code in the file is never run.
 
-    Training checkpoints are unwrapped (``state_dict``, ``module.``). Raises ``FileNotFoundError`` for a
-    missing file and ``ValueError`` for anything that is not plain tensors by name, such as OpenAI's
-    TorchScript archives.
+    Training checkpoints are unwrapped (``state_dict``, ``module.``); of a TorchScript archive, such as OpenAI
+    publishes, the tensors alone are read. Raises ``FileNotFoundError`` for a missing file and ``ValueError`` for
+    anything that is not plain tensors by name.
     """
     path = Path(path)
     if not path.is_file():
@@ -97,9 +114,19 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)
+        elif is_torchscript(path):
+            state = read_torchscript(path)
+            state = {key: value for key, value in state.items() if key not in OPENAI_SETTINGS}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError) as error:
+    except (
+        SafetensorError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+        RuntimeError,
+        EOFError,
+        KeyError,
+    ) as error:
         raise ValueError(
             f"{path} is damaged or holds more than plain weights, and is not trusted: "
             f"get the model's .safetensors file instead ({error})"
