@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +65,11 @@ class TrainConfig:
                 raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f'schedule must be "constant" or "cosine", got {self.schedule!r}')
+
+    def faster(self, factor: float) -> TrainConfig:
+        """The same with all learning rates multiplied, so that their ratios stay."""
+        rates = ("lr_backbone", "lr_head", "lr_tags")
+        return replace(self, **{name: factor * getattr(self, name) for name in rates})
 
     def rate(self, epoch: int) -> float:
         """The factor on every learning rate in ``epoch`` (from 0)."""

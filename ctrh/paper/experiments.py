@@ -131,12 +131,13 @@ METHODS: dict[str, Fit] = {
 def default_settings(method: str, profile: Profile, dataset: DatasetSettings) -> Settings:
     """A deep method's own settings, with the budget of ``profile`` and, where its source leaves the hinge's
     margin open, CTRH's of the data set."""
-    config_type = HASHERS[method].config_type
+    config_type, train = HASHERS[method].config_type, profile.train_of(method, dataset.data.name)
     if method == "CTRH":
-        return config_type(losses=dataset.losses, train=profile.train)
+        attention = {"heads": profile.heads, "ffn_ratio": profile.ffn_ratio}
+        return config_type(losses=dataset.losses, train=train, **attention)
     if method in ("MGRN", "WSHRCA"):
-        return config_type(margin=dataset.losses.margin, train=profile.train)
-    return config_type(train=profile.train)
+        return config_type(margin=dataset.losses.margin, train=train)
+    return config_type(train=train)
 
 
 def make_run(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 
+from ctrh.data.noise import with_noise
 from ctrh.data.photos import Photos
 from ctrh.data.registry import first_photos, load_photos
+from ctrh.data.validation import validation_photos
 from ctrh.guide.clip import Guide, load_guide
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
@@ -21,16 +23,26 @@ from ctrh.training import TrainConfig
 
 @dataclass(frozen=True)
 class DataConfig:
-    """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``."""
+    """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
+
+    ``validation``: of its training photos alone, as :func:`ctrh.data.validation.validation_photos` judges them.
+    ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are.
+    """
 
     name: str
     photos: int | None = None
     queries: int | None = None
     train: int | None = None
+    validation: bool = False
+    noise: float | None = None
 
     def load(self) -> Photos:
         photos = load_photos(self.name)
-        return first_photos(photos, self.photos, self.queries, self.train) if self.photos else photos
+        if self.noise is not None:
+            photos = with_noise(photos, self.noise)
+        if self.photos:
+            photos = first_photos(photos, self.photos, self.queries, self.train)
+        return validation_photos(photos) if self.validation else photos
 
 
 @dataclass(frozen=True)
@@ -60,7 +72,7 @@ class StudyConfig:
     :func:`ctrh.backbones.load_backbone` takes them.
 
     ``bits``: the length of those that have one only. ``alphas`` of Eq. (2), ``margins`` (ε) of Eq. (16) and
-    ``tag_balances`` (λ4) of Eq. (19): Figure 9.
+    ``tag_balances`` (λ4) of Eq. (19): Figure 9. ``noise_rates``: of the users' tags, as :class:`DataConfig` takes them.
     """
 
     guides: tuple[tuple[str, GuideConfig], ...]
@@ -69,6 +81,7 @@ class StudyConfig:
     alphas: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     margins: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0)
     tag_balances: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)
+    noise_rates: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
 
 
 SMALL_STUDY = StudyConfig(
@@ -94,7 +107,9 @@ class Profile:
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
     ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features. ``words``: the
-    word vectors that the weakly supervised baselines learn from.
+    word vectors that the weakly supervised baselines learn from. ``rates``: for a method and data set by name, by how
+    much all learning rates of ``train`` are multiplied, as :mod:`ctrh.paper.selection` chose it; 1 for the others.
+    ``heads``, ``ffn_ratio``: of CTRH's tag weighting.
     """
 
     name: str
@@ -110,6 +125,9 @@ class Profile:
     bits: tuple[int, ...] = (16, 32, 48, 64)
     methods: tuple[str, ...] = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
     words: TrainedVectors | StoredVectors = TrainedVectors()
+    rates: tuple[tuple[str, str, float], ...] = ()
+    heads: int = 8
+    ffn_ratio: int = 4
 
     @classmethod
     def named(cls, name: str) -> Profile:
@@ -130,6 +148,11 @@ class Profile:
                 return settings
         raise ValueError(f"profile {self.name} has no data set {name!r}")
 
+    def train_of(self, method: str, dataset: str) -> TrainConfig:
+        """How ``method`` is trained on the data set of that name."""
+        factors = {(one, other): factor for one, other, factor in self.rates}
+        return self.train.faster(factors.get((method, dataset), 1.0))
+
 
 DEMO = Profile(
     name="demo",
@@ -142,11 +165,19 @@ DEMO = Profile(
     end_to_end=False,
     # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
     finetune=FinetuneConfig(epochs=1),
-    # Fewer and larger steps than the paper's, for minutes on a laptop; tried out on scenes of other seeds.
-    train=TrainConfig(epochs=10, batch_size=128, lr_head=3e-2, lr_tags=6e-3, schedule="cosine"),
+    # Fewer and larger steps than the paper's, for minutes on a laptop; so the rates are larger too (``rates``).
+    train=TrainConfig(epochs=6, batch_size=128, schedule="cosine"),
     top=1000,
-    seeds=(0,),
+    seeds=(0, 1, 2),
     study=SMALL_STUDY,
+    rates=tuple(
+        (method, dataset, 30.0)
+        for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
+        for dataset in ("scenes-mir", "scenes-nus")
+    ),
+    # The small guide's text is half as wide as CLIP's: heads of the same width, and an FFN that takes a laptop's time.
+    heads=4,
+    ffn_ratio=1,
 )
 SMOKE = replace(
     DEMO,
@@ -157,6 +188,7 @@ SMOKE = replace(
     finetune=replace(DEMO.finetune, epochs=1),
     train=replace(DEMO.train, epochs=2, batch_size=32),
     top=50,
+    seeds=(0,),
     bits=(16, 32),
     study=replace(
         DEMO.study,
@@ -164,6 +196,7 @@ SMOKE = replace(
         alphas=(0.0, 0.25, 0.5, 1.0),
         margins=(0.7, 0.9),
         tag_balances=(0.0, 15.0),
+        noise_rates=(0.0, 1.0),
     ),
 )
 PAPER = Profile(

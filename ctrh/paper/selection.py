@@ -1,0 +1,83 @@
+"""How settings are chosen: for every method by the same trials, on training photos, by tags; never on the queries.
+
+What is tried is one number, by how much the published learning rates are multiplied (their ratios stay): the profile's
+batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
+on four fifths of the training photos; the other fifth asks, and two photos are relevant to each other when their users
+used the same word (:mod:`ctrh.data.validation`). CTRH's tags are replaced by the zero-shot guide in these trials, since
+a guide fine-tuned on all training photos would know those that ask.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+
+from ctrh.paper.experiments import HASHERS, Run, make_run, run_grid
+from ctrh.paper.profiles import Profile
+
+FACTORS = (3.0, 10.0, 30.0, 100.0, 300.0)
+
+
+def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
+    """(method, data set, factor) -> the run that tries it, at the length of the studies, with the first seed."""
+    held_out = replace(
+        profile,
+        datasets=tuple(
+            replace(each, data=replace(each.data, validation=True), refine=replace(each.refine, alpha=0.0))
+            for each in profile.datasets
+        ),
+    )
+    methods = [method for method in profile.methods if method in HASHERS]
+    names = [each.data.name for each in profile.datasets]
+    return {
+        (method, name, factor): make_run(
+            replace(held_out, rates=((method, name, factor),)),
+            name,
+            method,
+            profile.study.bits,
+            profile.seeds[0],
+            label=f"{method} at rates x{factor:g}",
+        )
+        for method in methods
+        for name in names
+        for factor in FACTORS
+    }
+
+
+def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
+    """One row a trial: ``dataset``, ``method``, ``factor``, ``validation`` (mAP@all by tags, percent), ``note`` (collapsed
+    codes), ``best`` (of its method and data set; of equal ones the smaller factor) and ``used``: by the profile."""
+    runs = trial_runs(profile)
+    rows = run_grid(runs.values(), jobs)
+    scores = rows[rows["metric"] == "map_all"].reset_index(drop=True)
+    trials = pd.DataFrame(list(runs), columns=["method", "dataset", "factor"])
+    trials = trials[["dataset", "method", "factor"]].assign(validation=scores["value"], note=scores["note"])
+    best = trials.groupby(["dataset", "method"])["validation"].idxmax()
+    used = {(method, dataset): factor for method, dataset, factor in profile.rates}
+    return trials.assign(
+        best=trials.index.isin(best),
+        used=[used.get((row.method, row.dataset), 1.0) == row.factor for row in trials.itertuples()],
+    )
+
+
+def trial_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows as text, a line for each data set and method, a column for each factor; the best marked by asterisks."""
+    cells = [
+        f"{'*' if row.best else ''}{row.validation:.2f}{'*' if row.best else ''}"
+        + (" (collapsed)" if row.note else "")
+        for row in rows.itertuples()
+    ]
+    table = rows.assign(cell=cells, column=[f"×{factor:g}" for factor in rows["factor"]])
+    return table.pivot_table(
+        index=["dataset", "method"], columns="column", values="cell", aggfunc="first", sort=False
+    ).rename_axis(columns=None)
+
+
+def rates_in_words(rows: pd.DataFrame) -> str:
+    """Whether the profile trains at the rates that the trials chose, as a sentence."""
+    others = rows[rows["best"] & ~rows["used"]]
+    if others.empty:
+        return "The profile uses the best factor of every method and data set."
+    listed = ", ".join(f"×{row.factor:g} for {row.method} on {row.dataset}" for row in others.itertuples())
+    return f"The profile's rates are not those that these trials choose: they choose {listed}."

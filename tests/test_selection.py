@@ -1,0 +1,59 @@
+"""The trials: the same for all methods, on training photos alone; the choice out of hand-made rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from ctrh.paper import selection
+from ctrh.paper.experiments import HASHERS
+from ctrh.paper.problems import photos_of
+from ctrh.paper.profiles import DEMO, PROFILES, SMOKE
+
+
+def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
+    runs = selection.trial_runs(DEMO)
+    assert len(runs) == len(HASHERS) * len(DEMO.datasets) * len(selection.FACTORS)
+    for (method, name, factor), run in runs.items():
+        assert run.data.validation and run.data.name == name and run.method == method
+        train = run.settings.train
+        assert train == replace(DEMO.train.faster(factor), seed=DEMO.seeds[0])
+        assert run.tags.refine.alpha == 0
+
+
+def test_no_query_of_the_data_set_is_asked_and_none_of_its_labels_seen():
+    run = next(iter(selection.trial_runs(SMOKE).values()))
+    held, whole = photos_of(run.data), photos_of(replace(run.data, validation=False))
+    assert np.isin(held.split.query, whole.split.train).all()
+    assert held.label_names != whole.label_names and set(held.label_names) <= set(whole.vocabulary)
+
+
+def rows(scores: list[float], used: int) -> pd.DataFrame:
+    best = int(np.argmax(scores))
+    return pd.DataFrame(
+        {
+            "dataset": "scenes",
+            "method": "CTRH",
+            "factor": [3.0, 10.0, 30.0],
+            "validation": scores,
+            "note": ["", "", "collapsed"],
+            "best": [place == best for place in range(3)],
+            "used": [place == used for place in range(3)],
+        }
+    )
+
+
+def test_words_and_table_say_what_the_rows_do():
+    assert "best factor of every method" in selection.rates_in_words(rows([20.0, 30.0, 10.0], used=1))
+    assert "×10 for CTRH on scenes" in selection.rates_in_words(rows([20.0, 30.0, 10.0], used=0))
+    table = selection.trial_table(rows([20.0, 30.0, 10.0], used=1))
+    assert table.loc[("scenes", "CTRH")].tolist() == ["20.00", "*30.00*", "10.00 (collapsed)"]
+
+
+def test_profiles_rates_name_methods_and_data_sets_that_exist():
+    for profile in PROFILES.values():
+        names = {each.data.name for each in profile.datasets}
+        for method, dataset, factor in profile.rates:
+            assert method in HASHERS and dataset in names and factor in (1.0, *selection.FACTORS)
