@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from ctrh.data.noise import with_noise
 from ctrh.data.photos import Photos
@@ -18,6 +20,7 @@ from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import MIRFLICKR as LOSS_MIRFLICKR
 from ctrh.losses import NUSWIDE as LOSS_NUSWIDE
 from ctrh.losses import LossConfig
+from ctrh.paper.overrides import overridden
 from ctrh.training import TrainConfig
 
 
@@ -25,6 +28,7 @@ from ctrh.training import TrainConfig
 class DataConfig:
     """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
 
+    ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`); ``queries`` and ``train`` in place of its own.
     ``validation``: of its training photos alone, as :func:`ctrh.data.validation.validation_photos` judges them.
     ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are.
     """
@@ -35,9 +39,14 @@ class DataConfig:
     train: int | None = None
     validation: bool = False
     noise: float | None = None
+    protocol: str | None = None
 
     def load(self) -> Photos:
-        photos = load_photos(self.name)
+        own = {
+            "protocol": self.protocol,
+            **({} if self.photos else {"queries": self.queries, "train": self.train}),
+        }
+        photos = load_photos(self.name, **{name: value for name, value in own.items() if value is not None})
         if self.noise is not None:
             photos = with_noise(photos, self.noise)
         if self.photos:
@@ -131,7 +140,12 @@ class Profile:
 
     @classmethod
     def named(cls, name: str) -> Profile:
-        """``smoke``, ``demo`` or ``paper``; ``ValueError`` for any other."""
+        """``smoke``, ``demo``, ``paper``, or the one in the file ``$CTRH_PROFILE_FILE`` (as ``run_all.sh --profile FILE``
+        sets it), which is called as the file; ``ValueError`` for any other.
+        """
+        file = Path(os.environ.get("CTRH_PROFILE_FILE") or "none")
+        if name == file.stem and name not in PROFILES and file.suffix == ".json":
+            return read_profile(file)
         if name not in PROFILES:
             raise ValueError(f"no profile is called {name!r}: choose one of {', '.join(PROFILES)}")
         return PROFILES[name]
@@ -216,3 +230,22 @@ PAPER = Profile(
     words=StoredVectors(),
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER)}
+
+
+def read_profile(path: Path) -> Profile:
+    """A profile of one's own: a JSON file that says what is other than in the profile ``base`` (default: paper), as
+    :mod:`ctrh.paper.overrides` reads it. ``ValueError`` that names file and place for what does not fit.
+    """
+    try:
+        changes = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not valid JSON: {error}") from error
+    base = changes.pop("base", "paper") if isinstance(changes, dict) else "paper"
+    if base not in PROFILES:
+        raise ValueError(f"{path}: base must be one of {', '.join(PROFILES)}, got {base!r}")
+    if isinstance(changes, dict) and "name" in changes:
+        raise ValueError(f"{path}: name does not exist: a profile is called as its file")
+    try:
+        return replace(overridden(PROFILES[base], changes), name=path.stem)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
