@@ -1,0 +1,122 @@
+"""What the image network is worth, and what it costs: Tables 6 and 7."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from statistics import median
+
+import pandas as pd
+import torch
+
+from ctrh.backbones import Backbone, load_backbone
+from ctrh.data.photos import Images
+from ctrh.paper.experiments import Run, make_run
+from ctrh.paper.problems import guide_of
+from ctrh.paper.profiles import Profile
+from ctrh.paper.tables import article_table
+
+TABLES = (6, 7)
+# What stands beside which row of the article; the others are the article's own.
+STANDS_FOR = {
+    "small-alexnet": "AlexNet",
+    "small-resnet": "ResNet-50",
+    "small-vit": "ViT-B-16",
+    "guide": "CLIP (ViT-B-32)",
+}
+
+
+def backbone_runs(profile: Profile) -> list[Run]:
+    """CTRH on each of the study's backbones, for all data sets, lengths and seeds.
+
+    The guide's encoder is frozen in any profile, as in the article; the others train along where the profile's does.
+    """
+    grid = product(profile.datasets, profile.study.backbones, profile.bits, profile.seeds)
+    runs = []
+    for dataset, (label, name), bits, seed in grid:
+        run = make_run(profile, dataset.data.name, "CTRH", bits, seed, label=label)
+        trained = profile.end_to_end and name != "guide"
+        runs.append(replace(run, inputs=replace(run.inputs, backbone=name, end_to_end=trained)))
+    return runs
+
+
+def named_tables(
+    rows: pd.DataFrame, numbers: tuple[int, ...], stands_for: Mapping[str, str], profile: Profile
+) -> dict[int, pd.DataFrame]:
+    """Tables of the article out of labelled rows, each label beside the article's row that it ``stands_for``."""
+    own = {article: label for label, article in stands_for.items() if label in set(rows["label"])}
+    tables = {}
+    for number in numbers:
+        table = article_table(rows.assign(label=rows["label"].replace(stands_for)), number, profile, "label")
+        tables[number] = table.replace({table.columns[0]: own})
+    return tables
+
+
+def printed_names(labels: Mapping[str, str]) -> dict[str, str]:
+    """ "small-vit" -> "small-vit (published: ViT-B-16)": how a table says which rows stand beside each other."""
+    return {label: f"{label} (published: {article})" for label, article in labels.items()}
+
+
+def backbone_tables(rows: pd.DataFrame, profile: Profile) -> dict[int, pd.DataFrame]:
+    """Tables 6 (mAP@all) and 7 (mAP@k) out of the rows of :func:`backbone_runs`."""
+    return named_tables(rows, TABLES, STANDS_FOR, profile)
+
+
+def cost_rows(profile: Profile, pictures: int = 32, repeats: int = 5) -> pd.DataFrame:
+    """What each backbone costs: ``backbone``, ``parameters``, ``trained`` (how many of them the study trains), ``width``
+    (F), ``megabytes``, ``prepare_ms`` and ``encode_ms`` an image.
+
+    Times are medians over ``repeats`` of batches of ``pictures`` on one thread of the CPU: reading and scaling a picture,
+    and the network's pass.
+    """
+    images = profile.datasets[0].data.load().images
+    return pd.DataFrame(
+        [
+            {"backbone": label, **_cost(backbone, images, pictures, repeats, profile.end_to_end)}
+            for label, backbone in _backbones(profile).items()
+        ]
+    )
+
+
+def _backbones(profile: Profile) -> dict[str, Backbone]:
+    return {
+        label: load_backbone(name, guide_of(profile.guide) if name == "guide" else "default")
+        for label, name in profile.study.backbones
+    }
+
+
+def _cost(
+    backbone: Backbone, images: Images, pictures: int, repeats: int, end_to_end: bool
+) -> dict[str, float]:
+    sizes = [p.numel() for p in backbone.module.parameters()]
+    trained = sum(p.numel() for p in backbone.module.parameters() if p.requires_grad and end_to_end)
+    threads, prepare, encode = torch.get_num_threads(), [], []
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            for _ in range(repeats + 1):
+                began = time.perf_counter()
+                batch = torch.stack([backbone.preprocess(images[index]) for index in range(pictures)])
+                prepared = time.perf_counter()
+                backbone.module(batch)
+                prepare.append(prepared - began)
+                encode.append(time.perf_counter() - prepared)
+    finally:
+        torch.set_num_threads(threads)
+    return {
+        "parameters": sum(sizes),
+        "trained": trained,
+        "width": backbone.width,
+        "megabytes": 4 * sum(sizes) / 1e6,
+        # The first pass pays for what is made once.
+        "prepare_ms": 1000 * median(prepare[1:]) / pictures,
+        "encode_ms": 1000 * median(encode[1:]) / pictures,
+    }
+
+
+def against_cost(tables: Mapping[int, pd.DataFrame], costs: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Rows for the picture: mAP@k at the studies' length beside ``encode_ms`` and ``parameters``."""
+    table = tables[TABLES[1]]
+    return table[table["bits"] == profile.study.bits].merge(costs, on="backbone", validate="many_to_one")

@@ -1,0 +1,42 @@
+"""A problem small enough to train on in a moment, in place of real data, and a profile to go with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+
+from ctrh.data.photos import random_split
+from ctrh.paper import experiments, profiles
+from ctrh.paper.problems import Problem
+from ctrh.training import TrainConfig
+
+TINY = replace(
+    profiles.SMOKE,
+    train=TrainConfig(epochs=1, lr_head=0.01),
+    top=10,
+    bits=(8, 16),
+    seeds=(0, 1, 2),
+    study=replace(profiles.SMOKE.study, bits=16),
+)
+
+
+def tiny_problem(key: str = "tiny") -> Problem:
+    """60 photos of two kinds that features, tags and labels all tell apart."""
+    generator = np.random.default_rng(0)
+    kind = np.arange(60) % 2
+    features = (generator.normal(size=(60, 12)) + 2 * kind[:, None]).astype(np.float32)
+    tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
+    labels = np.stack([kind == 0, kind == 1], axis=1)
+    text = generator.normal(size=(3, 24)).astype(np.float32)
+    return Problem(key, random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
+
+
+@pytest.fixture
+def problem(monkeypatch) -> Problem:
+    """:func:`tiny_problem` behind every run."""
+    made = tiny_problem()
+    monkeypatch.setattr(experiments, "load_problem", lambda *configs: made)
+    return made
