@@ -57,3 +57,15 @@ def test_profiles_rates_name_methods_and_data_sets_that_exist():
         names = {each.data.name for each in profile.datasets}
         for method, dataset, factor in profile.rates:
             assert method in HASHERS and dataset in names and factor in (1.0, *selection.FACTORS)
+
+
+def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():
+    few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("ITQ", "WDHT", "CTRH"))
+    trials = selection.trial_rows(few, jobs=1)
+    assert len(trials) == 2 * len(selection.FACTORS)
+    assert (trials["validation"].between(0, 100) & trials["by_users"].between(0, 100)).all()
+    for _, part in trials.groupby("method"):
+        assert (
+            part["best"].sum() == 1
+            and part.loc[part["best"], "validation"].item() == part["validation"].max()
+        )

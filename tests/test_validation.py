@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.scenes.sets import MIR, read_scenes
-from ctrh.data.validation import validation_photos
+from ctrh.data.validation import judging_words, validation_photos
 
 
 @pytest.fixture(scope="module")
@@ -28,16 +28,22 @@ def test_queries_and_labels_of_the_data_set_are_out_of_reach(photos):
     assert np.array_equal(again.labels, held.labels) and again.label_names == held.label_names
 
 
-def test_relevance_is_a_shared_word_of_the_most_used(photos):
-    held = validation_photos(photos, words=5)
-    dense = photos.tags.toarray()
-    counts = dense[photos.split.train].sum(axis=0)
-    fifth = np.sort(counts)[-5]
-    assert len(held.label_names) == 5
-    for name, column in zip(held.label_names, held.labels.T):
-        word = photos.vocabulary.index(name)
-        assert counts[word] >= fifth
-        assert np.array_equal(column, dense[:, word])
+def test_words_that_judge_are_the_most_used_of_those_that_do_not_stand_everywhere():
+    """Ten photos; word 0 on all, 1 on three, 2 on one, 3 on none, 4 on two, and on a photo that does not count."""
+    tags = np.zeros((11, 5), dtype=bool)
+    tags[:, 0] = True
+    tags[:3, 1], tags[5, 2], tags[[4, 7, 10], 4] = True, True, True
+    rows = np.arange(10)
+    assert judging_words(sp.csr_array(tags), rows, most=0.3).tolist() == [1, 2, 4]
+    assert judging_words(sp.csr_array(tags), rows, count=2, most=0.3).tolist() == [1, 4]
+    assert judging_words(sp.csr_array(tags), rows, most=0.2).tolist() == [2, 4]
+
+
+def test_labels_are_the_judging_words(photos):
+    held = validation_photos(photos)
+    words = judging_words(photos.tags, photos.split.train)
+    assert held.label_names == tuple(photos.vocabulary[word] for word in words)
+    assert np.array_equal(held.labels, photos.tags.toarray()[:, words])
 
 
 def test_pictures_tags_and_vocabulary_stay(photos):

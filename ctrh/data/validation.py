@@ -1,37 +1,46 @@
-"""Settings are chosen without the queries and without labels: on training photos held out, judged by users' tags."""
+"""Settings are chosen without the queries and without labels: on training photos held out, judged by tags."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import numpy as np
+import scipy.sparse as sp
 
-from ctrh.data.photos import Photos, random_split
+from ctrh.data.photos import Photos, Split, random_split
 
-SHARE = 0.2
+HELD_OUT = 0.2
 WORDS = 256
+MOST = 0.1
 
 
-def validation_photos(photos: Photos, share: float = SHARE, words: int = WORDS, seed: int = 0) -> Photos:
+def validation_photos(photos: Photos, share: float = HELD_OUT, seed: int = 0) -> Photos:
     """The same photos, of which only those for training are used: ``share`` of them as queries, the rest as database
-    and for training. Their labels are the ``words`` tags that most of them carry, as their users wrote them: two
-    photos are relevant to each other when their users used one of these words for both.
+    and for training. Their labels are the users' :func:`judging_words`.
 
-    Such a relevance is as noisy as the tags; it serves to rank settings, not to say how good codes are. Fewer words
-    than the vocabulary bound the memory, and what the rare ones would add is little. Raises ``ValueError`` when no
-    training photo has a tag.
+    Raises ``ValueError`` when no training photo has a tag.
     """
     train = photos.split.train
-    used = np.asarray(photos.tags[train].sum(axis=0)).ravel()
-    if not used.any():
+    words = judging_words(photos.tags, train)
+    if not len(words):
         raise ValueError(f"{photos.name}: no training photo has a tag, so tags cannot judge settings")
-    most = np.sort(np.argsort(-used, kind="stable")[: min(words, np.count_nonzero(used))])
     queries = min(max(1, round(share * len(train))), len(train) - 1)
     split = random_split(len(train), queries, len(train) - queries, seed)
     return replace(
         photos,
         name=f"{photos.name}, validation",
-        split=type(split)(query=train[split.query], database=train[split.database], train=train[split.train]),
-        labels=photos.tags[:, most].toarray().astype(bool),
-        label_names=tuple(photos.vocabulary[word] for word in most),
+        split=Split(query=train[split.query], database=train[split.database], train=train[split.train]),
+        labels=photos.tags[:, words].toarray().astype(bool),
+        label_names=tuple(photos.vocabulary[word] for word in words),
     )
+
+
+def judging_words(tags: sp.csr_array, rows: np.ndarray, count: int = WORDS, most: float = MOST) -> np.ndarray:
+    """The up to ``count`` words that most of the photos ``rows`` carry, of those that at most the share ``most`` does:
+    indices, ascending. Two photos are relevant to each other when they share one of them.
+
+    A word that half of the photos carry would make nearly every photo relevant to every other, whatever they show.
+    """
+    used = np.asarray(tags[rows].sum(axis=0)).ravel()
+    used = np.where(used <= max(1, most * len(rows)), used, 0)
+    return np.sort(np.argsort(-used, kind="stable")[: min(count, np.count_nonzero(used))])
