@@ -1,0 +1,73 @@
+"""Plots of the studies: what changes are worth, mAP over one setting, mAP against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ctrh.paper.style import BLUE, GREEN, GREY, RED, colour, marker
+
+SHADES = {"better": GREEN, "worse": RED, "undecided": GREY}
+
+
+def effect_dots(ax: Axes, rows: pd.DataFrame, name: str = "label") -> Axes:
+    """A dot for each change with its interval; green and red where that leaves out 0, × where codes collapsed.
+
+    ``rows``: ``name``, ``difference``, ``low``, ``high`` (NaN: a dot alone), ``verdict``, ``note``; first on top.
+    """
+    places = np.arange(len(rows))
+    ax.axvline(0, color="#262626", linewidth=0.8)
+    for place, row in zip(places, rows.itertuples()):
+        shade, shape = SHADES[row.verdict], "X" if row.note else "o"
+        if row.low == row.low:
+            ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
+        ax.plot(row.difference, place, shape, color=shade, markersize=6 if row.note else 4)
+    ax.set(yticks=places, yticklabels=rows[name], xlabel="points of mAP", ylim=(len(rows) - 0.5, -0.5))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    return ax
+
+
+def sensitivity_panel(ax: Axes, rows: pd.DataFrame, datasets: Sequence[str]) -> Axes:
+    """mAP over the values of one parameter, a line with its interval for each of ``datasets``.
+
+    ``rows``: ``parameter`` (one only), ``value``, ``dataset``, ``mean``, ``low``, ``high``, ``chosen`` (ringed: the
+    article's value) and ``collapsed`` (marked × where codes did).
+    """
+    for number, dataset in enumerate(datasets):
+        part = rows[rows["dataset"] == dataset].sort_values("value")
+        shade = (BLUE, RED)[number % 2]
+        ax.plot(part["value"], part["mean"], marker="os"[number % 2], color=shade, label=dataset)
+        ax.fill_between(part["value"], part["low"], part["high"], color=shade, alpha=0.15, linewidth=0)
+        for which, look in (
+            ("chosen", {"marker": "o", "s": 60, "facecolors": "none"}),
+            ("collapsed", {"marker": "x", "s": 60}),
+        ):
+            marked = part[part[which] > 0]
+            ax.scatter(marked["value"], marked["mean"], color=shade, linewidths=1.2, zorder=3, **look)
+    ax.set(xlabel=rows["parameter"].iloc[0], xticks=sorted(rows["value"].unique()), ylabel="mAP (%)")
+    return ax
+
+
+def cost_scatter(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """mAP against the time to encode a picture; the area of a mark grows with the network's parameters.
+
+    ``rows``: ``backbone``, ``encode_ms``, ``parameters``, ``mean``, ``low``, ``high``.
+    """
+    largest = rows["parameters"].max()
+    for number, row in enumerate(rows.itertuples()):
+        shade = colour(row.backbone, number)
+        if row.low == row.low:
+            ax.plot([row.encode_ms] * 2, [row.low, row.high], color=shade, linewidth=1.2)
+        area = 20 + 130 * row.parameters / largest
+        shape = marker(row.backbone, number)
+        ax.scatter(row.encode_ms, row.mean, s=area, color=shade, marker=shape, alpha=0.85, linewidths=0)
+        label = f"{row.backbone}, {row.parameters / 1e6:.1f} M"
+        place = {"textcoords": "offset points", "xytext": (0, 8), "ha": "center", "va": "bottom"}
+        ax.annotate(label, (row.encode_ms, max(row.mean, np.nan_to_num(row.high))), fontsize=6, **place)
+    ax.set(xscale="log", xlabel="ms to encode a picture, one CPU thread", ylabel="mAP (%)")
+    ax.margins(x=0.25, y=0.2)
+    return ax

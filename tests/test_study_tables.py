@@ -1,0 +1,198 @@
+"""Tables and figures of the studies against hand-made rows."""
+
+from dataclasses import replace
+from itertools import product
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from study_problem import TINY, problem  # noqa: F401
+
+from ctrh.backbones import Backbone
+from ctrh.data.images import ArrayImages
+from ctrh.paper.experiments import results, run_grid
+from ctrh.paper.profiles import DEMO
+from ctrh.paper.published import published_table
+from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
+from ctrh.paper.study_plots import cost_scatter, effect_dots, sensitivity_panel
+
+METRICS = ("map_all", "map_1000", "encode_ms")
+
+
+def grid(labels, bits=(16, 32, 48, 64)) -> pd.DataFrame:
+    """Values that tell where they come from: 10 a label, 1 a length, 0.1 a seed around the middle one."""
+    cells = product(("scenes-mir", "scenes-nus"), enumerate(labels), enumerate(bits), METRICS, (0, 1, 2))
+    return pd.DataFrame(
+        [
+            {
+                "dataset": dataset,
+                "label": label,
+                "bits": length,
+                "metric": metric,
+                "seed": seed,
+                "value": 40 + 10 * n + b + 0.1 * (seed - 1),
+            }
+            for dataset, (n, label), (b, length), metric, seed in cells
+        ]
+    )
+
+
+STUDIES = [
+    ("ablation", ablation.VARIANTS, lambda rows: ablation.ablation_tables(rows, DEMO), {}),
+    (
+        "backbones",
+        backbones.STANDS_FOR,
+        lambda rows: backbones.backbone_tables(rows, DEMO),
+        backbones.STANDS_FOR,
+    ),
+    ("guides", guides.STANDS_FOR, lambda rows: guides.guide_tables(rows, DEMO), guides.STANDS_FOR),
+]
+
+
+@pytest.mark.parametrize(("study", "labels", "tables", "stands_for"), STUDIES, ids=[s[0] for s in STUDIES])
+def test_tables_have_our_labels_and_the_right_published_numbers(study, labels, tables, stands_for):
+    for number, table in tables(grid(labels)).items():
+        compares = {"ablation": "variant", "backbones": "backbone", "guides": "guide"}[study]
+        assert list(table.columns) == [
+            *(compares, "dataset", "bits", "metric", "mean", "low", "high", "seeds", "published")
+        ]
+        assert len(table) == len(labels) * 2 * 4 and list(table[compares].unique()) == list(labels)
+        printed = published_table(number).set_index([compares, "dataset", "bits"])["published"]
+        article = {"scenes-mir": "mirflickr", "scenes-nus": "nuswide"}
+        for row in table.itertuples():
+            name = getattr(row, compares)
+            assert row.published == printed[stands_for.get(name, name), article[row.dataset], row.bits]
+            assert row.mean == pytest.approx(40 + 10 * list(labels).index(name) + DEMO.bits.index(row.bits))
+            assert row.high - row.mean == pytest.approx(4.3026527 * 0.1 / np.sqrt(3))
+
+
+def test_printed_names_say_what_stands_beside_what():
+    assert backbones.printed_names({"small-vit": "ViT-B-16"}) == {
+        "small-vit": "small-vit (published: ViT-B-16)"
+    }
+
+
+def test_steps_are_differences_of_neighbouring_rows():
+    table = ablation.ablation_tables(grid(ablation.VARIANTS), DEMO)[5]
+    measured = ablation.steps(table)
+    assert list(measured.loc["scenes-mir"].index) == ["TR", "TR+TW", "CTRH"]
+    np.testing.assert_allclose(measured, 10)
+    published = ablation.steps(table, "published")
+    assert published.loc[("scenes-mir", "TR"), 16] == pytest.approx(68.90 - 63.60)
+    assert published.loc[("scenes-nus", "CTRH"), 64] == pytest.approx(68.96 - 68.23)
+
+
+def test_figure_9_has_every_point_and_best_values_are_its_highest(problem):  # noqa: F811
+    trained = results(sensitivity.sensitivity_runs(TINY), jobs=1)
+    rows = sensitivity.figure9(trained, TINY)
+    counts = {name: len(values) for name, values in sensitivity.values_of(TINY).items()}
+    assert rows.groupby(["parameter", "dataset"]).size().to_dict() == {
+        (parameter, dataset): count
+        for parameter, count in counts.items()
+        for dataset in ("scenes-mir", "scenes-nus")
+    }
+    chosen = rows[rows["chosen"]].set_index(["dataset", "parameter"])["value"].to_dict()
+    expected = {("scenes-mir", "α"): 0.5, ("scenes-mir", "ε"): 0.7, ("scenes-mir", "λ4"): 15.0}
+    expected |= {("scenes-nus", "α"): 0.25, ("scenes-nus", "ε"): 0.9, ("scenes-nus", "λ4"): 15.0}
+    assert chosen == expected
+    assert set(rows["metric"]) == {"map_10"} and set(rows["seeds"]) == {3}
+    one = rows[(rows["parameter"] == "ε") & (rows["dataset"] == "scenes-mir") & (rows["value"] == 0.9)].iloc[
+        0
+    ]
+    scores = [
+        r.scores.map_at[10] for r in trained if r.run.label == "ε = 0.9" and r.run.data.name == "scenes-mir"
+    ]
+    assert one["mean"] == pytest.approx(100 * np.mean(scores))
+    best = sensitivity.best_values(trained, TINY)
+    assert len(best) == 6
+    for line in best.itertuples():
+        part = rows[(rows["dataset"] == line.dataset) & (rows["parameter"] == line.parameter)]
+        part = part.set_index("value")["mean"]
+        assert part[line.best] == pytest.approx(part.max())
+        assert line.difference == pytest.approx(part[line.best] - part[line.article])
+        assert (line.verdict == "the same") == (line.best == line.article)
+
+
+def test_readings_have_an_effect_each(problem):  # noqa: F811
+    small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0, 1))
+    rows = readings.reading_effects(results(readings.reading_runs(small), jobs=1), small)
+    assert len(rows) == 2 * len(readings.readings(small))
+    assert rows.columns[:3].tolist() == ["where", "chosen", "other"] and not rows.isna().any().any()
+    same = rows[rows["other"] == "A: sum of heads"]
+    assert same["difference"].abs().max() < 0.5
+
+
+def test_costs_count_parameters_by_hand():
+    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5), torch.nn.Linear(5, 4))
+    linear[1].requires_grad_(False)
+    backbone = Backbone("flat", linear, 4, lambda picture: torch.ones(3, 2, 2), "key")
+    images = ArrayImages(np.zeros((8, 2, 2, 3), dtype=np.uint8))
+    cost = backbones._cost(backbone, images, pictures=4, repeats=2, end_to_end=True)
+    assert cost["parameters"] == 12 * 5 + 5 + 5 * 4 + 4 and cost["trained"] == 24 and cost["width"] == 4
+    assert cost["megabytes"] == pytest.approx(89 * 4 / 1e6)
+    assert cost["encode_ms"] > 0 and cost["prepare_ms"] > 0
+    assert backbones._cost(backbone, images, 4, 2, end_to_end=False)["trained"] == 0
+
+
+def test_rows_against_cost_are_of_one_length():
+    tables = backbones.backbone_tables(grid(backbones.STANDS_FOR), DEMO)
+    costs = pd.DataFrame({"backbone": list(backbones.STANDS_FOR), "encode_ms": 1.0, "parameters": 7})
+    rows = backbones.against_cost(tables, costs, DEMO)
+    assert len(rows) == 8 and set(rows["bits"]) == {48} and set(rows["metric"]) == {"map_1000"}
+
+
+def test_plots_draw_all_rows():
+    fig, axes = plt.subplots(3)
+    effects = pd.DataFrame(
+        {
+            "label": ["a", "b", "c"],
+            "difference": [1.0, -2.0, 0.1],
+            "low": [0.5, -3.0, np.nan],
+            "high": [1.5, -1.0, np.nan],
+            "verdict": ["better", "worse", "undecided"],
+            "note": ["", "collapsed: 1 of 3", ""],
+        }
+    )
+    effect_dots(axes[0], effects)
+    assert [label.get_text() for label in axes[0].get_yticklabels()] == ["a", "b", "c"]
+    assert [line.get_marker() for line in axes[0].lines if line.get_marker() != "None"] == ["o", "X", "o"]
+    points = pd.DataFrame(
+        {
+            "parameter": "α",
+            "value": [0.0, 0.5, 0.0, 0.5],
+            "dataset": ["x", "x", "y", "y"],
+            "mean": [1.0, 2, 3, 4],
+            "low": [0.5, 1, 2, 3],
+            "high": [2.0, 3, 4, 5],
+            "chosen": [True, False, False, True],
+            "collapsed": [0, 0, 3, 0],
+        }
+    )
+    sensitivity_panel(axes[1], points, ["x", "y"])
+    assert len(axes[1].lines) == 2 and axes[1].get_xlabel() == "α"
+    assert [len(each.get_offsets()) for each in axes[1].collections if len(each.get_paths()) == 1][-4:]
+    costs = pd.DataFrame(
+        {
+            "backbone": ["a", "b"],
+            "encode_ms": [1.0, 10.0],
+            "parameters": [1e6, 2e7],
+            "mean": [50.0, 60],
+            "low": [49.0, np.nan],
+            "high": [51.0, np.nan],
+        }
+    )
+    cost_scatter(axes[2], costs)
+    assert [text.get_text() for text in axes[2].texts] == ["a, 1.0 M", "b, 20.0 M"]
+    plt.close(fig)
+
+
+def test_rows_of_a_real_grid_make_the_table(problem):  # noqa: F811
+    small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0,))
+    tables = ablation.ablation_tables(run_grid(ablation.variant_runs(small), jobs=1), small)
+    assert {number: set(table["metric"]) for number, table in tables.items()} == {
+        4: {"map_10"},
+        5: {"map_all"},
+    }
+    assert len(tables[4]) == 4 * 2
