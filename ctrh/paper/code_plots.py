@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 
-from ctrh.paper.style import BLUE, RED, colour
+from ctrh.paper.style import BLUE, RED, colour, marker
 
 
 def loss_curves(ax: Axes, history: pd.DataFrame, term: str) -> Axes:
@@ -44,7 +44,7 @@ def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
     for number, (label, part) in enumerate(table.groupby(name, sort=False)):
         part = part.sort_values("bits")
         shade = colour(label, number)
-        ax.plot(part["bits"], part["mean"], marker="osD^vP*X"[number % 8], color=shade, label=label)
+        ax.plot(part["bits"], part["mean"], marker=marker(label, number), color=shade, label=label)
         ax.fill_between(part["bits"], part["low"], part["high"], color=shade, alpha=0.15, linewidth=0)
     ax.set(xlabel="bits", ylabel="mAP (%)", xticks=sorted(table["bits"].unique()))
     return ax

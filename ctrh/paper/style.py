@@ -39,12 +39,39 @@ COLOURS = {
     "CTRH (user tags)": ORANGE,
     "CTRH (clean tags)": GREEN,
 }
+# Dashes and a shape for each method, for those who see no colours: deep ones solid or dashed, the others dotted.
+DASHES = {
+    "CTRH": "-",
+    "WSHRCA": "--",
+    "EWSH": (0, (5, 1, 1, 1)),
+    "MGRN": (0, (3, 1)),
+    "WDHT": "-.",
+    "ITQ": (0, (1, 0.7)),
+    "SH": (0, (1, 1.6)),
+    "LSH": (0, (1, 2.5)),
+    "random": (0, (1, 4)),
+}
+MARKERS = dict(zip(COLOURS, "oDv^sP*X."))
 OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 
 
 def colour(name: str, number: int = 0) -> str:
     """The colour of ``name`` in all figures; for one without, the ``number``-th of the palette."""
     return COLOURS.get(name, f"C{number % 8}")
+
+
+def marker(name: str, number: int = 0) -> str:
+    """The shape of ``name`` in all figures; for one without, the ``number``-th of a list."""
+    return MARKERS.get(name, "osD^vP*X"[number % 8])
+
+
+def line_look(name: str) -> dict[str, object]:
+    """Colour, dashes and width of the line of ``name``, as matplotlib takes them; CTRH's is the strongest."""
+    return {
+        "color": colour(name),
+        "linestyle": DASHES.get(name, "-"),
+        "linewidth": 1.7 if name == "CTRH" else 1.1,
+    }
 
 
 def use_style() -> None:
