@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from ctrh.data.photos import Photos
 from ctrh.guide.clip import TEMPLATE, Guide, fill
+from ctrh.guide.masking import masked
 from ctrh.guide.pixels import TrainingPixels
 from ctrh.guide.weights import check_matches, read_weights
 from ctrh.progress import progress
@@ -92,6 +93,7 @@ def finetune(
     indices: np.ndarray | None = None,
     config: FinetuneConfig = PAPER,
     checkpoint_dir: str | Path | None = None,
+    masks: Sequence[float] = (),
 ) -> Guide:
     """``guide`` fine-tuned on pairs (photo, its tags), of the photos ``indices`` or all training images.
 
@@ -101,14 +103,19 @@ def finetune(
     ``checkpoint_dir`` (default: the cache), and an interrupted run goes on from there to the same weights as
     an uninterrupted one.
 
-    Raises ``ValueError`` for fewer than two photos with tags, and ``FloatingPointError`` when the loss is not
-    finite.
+    ``masks``: the share of patches that is hidden in each epoch (:mod:`ctrh.guide.masking`); none by default.
+
+    Raises ``ValueError`` for fewer than two photos with tags or ``masks`` of another number than epochs, and
+    ``FloatingPointError`` when the loss is not finite.
     """
+    if masks and len(masks) != config.epochs:
+        raise ValueError(f"{len(masks)} masking ratios for {config.epochs} epochs")
     indices = photos.split.train if indices is None else np.asarray(indices)
     indices, texts = captions(photos, indices, config.template)
     if len(indices) < 2:
         raise ValueError(f"{photos.name}: fine-tuning needs two photos with tags or more, got {len(indices)}")
-    key = content_key(guide.key, photos.images.key, indices, texts, config)
+    masked_too = [list(masks)] if any(masks) else []
+    key = content_key(guide.key, photos.images.key, indices, texts, config, *masked_too)
     name = f"{guide.name}, fine-tuned"
     result = cache_dir() / "finetuned" / f"{key}.safetensors"
     if result.exists():
@@ -116,7 +123,7 @@ def finetune(
             return guide.with_weights(read_weights(result), name)
     checkpoint = Path(checkpoint_dir or cache_dir() / "checkpoints") / f"finetune-{key}.pt"
     pixels = TrainingPixels(guide, photos.images, indices)
-    state = _train(guide, pixels, guide.tokenizer(texts), config, checkpoint)
+    state = _train(guide, pixels, guide.tokenizer(texts), config, checkpoint, masks or (0.0,) * config.epochs)
     with replacing(result) as temporary:
         save_file({part: value.contiguous() for part, value in state.items()}, temporary)
     checkpoint.unlink(missing_ok=True)
@@ -124,14 +131,19 @@ def finetune(
 
 
 def _train(
-    guide: Guide, pixels: TrainingPixels, tokens: Tensor, config: FinetuneConfig, checkpoint: Path
+    guide: Guide,
+    pixels: TrainingPixels,
+    tokens: Tensor,
+    config: FinetuneConfig,
+    checkpoint: Path,
+    masks: Sequence[float],
 ) -> dict[str, Tensor]:
     fabric = Fabric(accelerator=guide.device.type, devices=_devices(guide.device), precision=config.precision)
-    model = copy.deepcopy(guide.model)
+    module = copy.deepcopy(guide.model)
     optimiser = torch.optim.Adam(
-        model.parameters(), config.learning_rate, config.betas, config.eps, config.weight_decay
+        module.parameters(), config.learning_rate, config.betas, config.eps, config.weight_decay
     )
-    model, optimiser = fabric.setup(model, optimiser)
+    model, optimiser = fabric.setup(module, optimiser)
     model.eval()
     done = 0
     if checkpoint.exists():
@@ -146,7 +158,9 @@ def _train(
         for group in optimiser.param_groups:
             group["lr"] = config.rate(epoch)
         images, texts = fabric.to_device(pixels[rows]), fabric.to_device(tokens[rows])
-        loss = contrastive_loss(*model(images, texts)[:3])
+        # By seed and step alone, so that a resumed run hides the patches that it would have hidden.
+        with masked(module.visual, masks[epoch], seed=(config.seed << 32) + step):
+            loss = contrastive_loss(*model(images, texts)[:3])
         if not loss.isfinite():
             raise FloatingPointError(
                 f"fine-tuning stopped: the loss is {loss.item()} in epoch {epoch + 1}, "

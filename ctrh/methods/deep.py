@@ -81,19 +81,23 @@ class DeepHasher:
             raise ValueError("no image has a tag: there is nothing to learn from")
         tags = tags[tagged]
         data = TrainingData(_take(inputs, tagged), self._targets(tags))
-        facts = self._facts(tags, text)
+        return self._learn(data, self._facts(tags, text), checkpoints)
+
+    def _learn(self, data: TrainingData, facts: dict[str, Tensor], checkpoints: Path | None) -> pd.DataFrame:
+        """Builds the network and trains it: the last step of every ``fit``."""
         self.width = self.backbone.width if self.backbone else data.inputs.shape[1]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.config.train.seed)
             self.network = self._network(self._module(), self.width, facts)
 
-        key = content_key(self.config, facts["text"].numpy(), self.backbone.key if self.backbone else "")
+        told = {name: fact.numpy() for name, fact in facts.items()}
+        key = content_key(self.config, told, self.backbone.key if self.backbone else "")
         name = f"{type(self).__name__.lower()}-{content_key(key, data.key)}.pt"
         records = list(
             train(self.network, data, self.config.train, checkpoints and Path(checkpoints) / name, key)
         )
         if records[-1]["note"]:
-            warnings.warn(records[-1]["note"], CodesCollapsed, stacklevel=2)
+            warnings.warn(records[-1]["note"], CodesCollapsed, stacklevel=3)
         return pd.DataFrame(records)
 
     def encode(self, inputs: Inputs) -> np.ndarray:
