@@ -1,4 +1,5 @@
-"""How the shipped guides are trained: ``python -m ctrh.guide.pretrain --name small --seed 1001``.
+"""How the shipped guides are trained: ``python -m ctrh.guide.pretrain --name small --seed 1001``, and for
+the second one, of other scenes and for a shorter time, ``--name small-b --seed 3001 --stop 5``.
 
 The part of web pre-training is played by scenes of other seeds than any data set uses, captioned with random subsets
 of what they show: things by name (six languages), kinds, concepts, background and look. Three losses share the batch:
