@@ -144,6 +144,13 @@ class DeepHasher:
             raise ValueError(f"the weights in {path} do not fit their configuration: {error}") from error
         return hasher
 
+    def untrained(self, backbone: nn.Module, width: int, tags: sp.csr_array, text: Tensor) -> nn.Module:
+        """The network as training would begin with it, to look at or to measure.
+
+        ``backbone`` maps x to (N, F) with F = ``width``; tags: (N, C), a tag in every row; text: (C, D).
+        """
+        return self._network(backbone, width, self._facts(tags, text))
+
     def _targets(self, tags: sp.csr_array) -> dict[str, Tensor]:
         """What the loss of a batch is told of each image.  tags: (N, C), a tag in every row."""
         return {"tag_ids": padded_tags(tags)}
