@@ -55,7 +55,9 @@ def write(path: Path, lines: list[str], end: str = "\n", last: bool = True) -> N
     path.write_bytes((end.join(lines) + (end if last else "")).encode())
 
 
-def write_mirflickr(folder: Path, photos: int = 40, seed: int = 0) -> Written:
+def write_mirflickr(
+    folder: Path, photos: int = 40, seed: int = 0, size: tuple[int, int] = (120, 90)
+) -> Written:
     """im1.jpg ... below ``folder``/mirflickr; im3 has no tag, im4 a common tag alone, im6 no label."""
     generator = np.random.default_rng(seed)
     written = Written()
@@ -75,7 +77,7 @@ def write_mirflickr(folder: Path, photos: int = 40, seed: int = 0) -> Written:
             if name in strict and (number % 2 or not strict[name]):
                 strict[name].append(number)
         root = folder / "mirflickr"
-        picture(root / f"im{number}.jpg", 100 * seed + number, mine)
+        picture(root / f"im{number}.jpg", 100 * seed + number, mine, size)
         # Line ends of both kinds, blank lines, a last line without an end.
         lines = [*tags[:1], *([""] if number % 4 == 1 else []), *tags[1:]]
         end = "\r\n" if number % 3 else "\n"
@@ -108,11 +110,14 @@ def break_mirflickr(folder: Path) -> None:
     write(folder / "mirflickr25k_annotations_v080" / "dog_r2.txt", ["1"])
 
 
-def write_nuswide(folder: Path, photos: int = 48, seed: int = 0) -> Written:
+def write_nuswide(
+    folder: Path, photos: int = 48, seed: int = 0, words: int = 81, size: tuple[int, int] = (120, 90)
+) -> Written:
     """The text files, and the pictures in folders named by the concept that they were searched by.
 
     The first ten concepts of ``NUS_CONCEPTS`` are much more frequent than the rest. Photo 3 has no tag, photo 4 only one
     outside the 1,000, photo 5 no concept of the first ten; photos 8 and 9 are one photo listed under two names.
+    ``words``: how many of the concepts are in the lists of tags.
     """
     generator = np.random.default_rng(seed + 77)
     written = Written()
@@ -129,7 +134,7 @@ def write_nuswide(folder: Path, photos: int = 48, seed: int = 0) -> Written:
         tags = {3: [], 4: ["geotagged"]}.get(number, tags)
         identity = 2124494100 + (8 if number == 9 else number)
         name = f"{concepts[0]}/{number:04}_{identity}.jpg"
-        picture(folder / "Flickr" / name, 5000 + 100 * seed + number, mine)
+        picture(folder / "Flickr" / name, 5000 + 100 * seed + number, mine, size)
         listed.append(name)
         lines.append(f"{identity}      {' '.join(tags)}")
         for concept in concepts:
@@ -138,10 +143,10 @@ def write_nuswide(folder: Path, photos: int = 48, seed: int = 0) -> Written:
         written.labels[name] = set(concepts)
     write(folder / "ImageList" / "Imagelist.txt", [name.replace("/", "\\") for name in listed], "\r\n")
     write(folder / "NUS_WID_Tags" / "All_Tags.txt", lines)
-    write(
-        folder / "NUS_WID_Tags" / "Final_Tag_List.txt", [*NUS_CONCEPTS, *NOISE, "möwe", "花", "nyc"], "\r\n"
-    )
-    write(folder / "NUS_WID_Tags" / "TagList1k.txt", [*NUS_CONCEPTS[:30], "explore", "nikon"], "\r\n")
+    tag_list = [*NUS_CONCEPTS[:words], *NOISE, "möwe", "花", "nyc"]
+    common = [*NUS_CONCEPTS[: min(words, 30)], "explore", "nikon"]
+    write(folder / "NUS_WID_Tags" / "Final_Tag_List.txt", tag_list, "\r\n")
+    write(folder / "NUS_WID_Tags" / "TagList1k.txt", common, "\r\n")
     write(folder / "ConceptsList" / "Concepts81.txt", NUS_CONCEPTS, "\r\n")
     for place, (concept, numbers) in enumerate(members.items()):
         values = ["1" if number in numbers else "0" for number in range(1, photos + 1)]

@@ -18,6 +18,8 @@ DATASETS = {
     "mirflickr": "ctrh.data.mirflickr:mirflickr",
     "nuswide": "ctrh.data.nuswide:nuswide",
 }
+# Drawn by the package itself: they cannot be missing.
+EMBEDDED = ("scenes-mir", "scenes-nus")
 
 
 def load_photos(name: str, **protocol: str | int) -> Photos:
@@ -70,4 +72,5 @@ def first_photos(photos: Photos, count: int, queries: int, train: int, seed: int
         split=Split(query=used[split.query], database=used[split.database], train=used[split.train]),
         labels=None if photos.labels is None else photos.labels[:count],
         truth=None if photos.truth is None else photos.truth[:count],
+        texts=None if photos.texts is None else photos.texts[:count],
     )

@@ -1,0 +1,73 @@
+"""All that the paper profile takes from outside, small where size is not the point: photos, word vectors, and full-size
+networks with random weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import torch
+import torchvision.models as zoo
+from flickr_fixtures import write_mirflickr, write_nuswide
+from open_clip.model import CLIP
+from safetensors.torch import save_file
+
+# What keeps a run on a few photos short; everything else is the paper's own.
+CHANGES = {
+    "base": "paper",
+    "seeds": [0],
+    "bits": [8, 16],
+    "top": 10,
+    "datasets": {
+        "mirflickr": {"data": {"queries": 5, "train": 10}},
+        "nuswide": {"data": {"queries": 5, "train": 10}},
+    },
+    "finetune": {"epochs": 1, "batch": 5},
+    "train": {"epochs": 1, "batch_size": 5},
+    "study": {"bits": 16, "alphas": [0, 0.5], "margins": [0.7], "tag_balances": [15], "noise_rates": [1]},
+}
+
+
+def write_everything(folder: Path, changes: dict = CHANGES) -> dict[str, Path]:
+    """The profile file, the folder of data and that of weights, below ``folder``."""
+    write_mirflickr(folder / "data", photos=20, size=(256, 240))
+    write_nuswide(folder / "data" / "nuswide", photos=24, words=14, size=(256, 240))
+    write_weights(folder / "weights")
+    profile = folder / "paper-fixture.json"
+    profile.write_text(json.dumps(changes))
+    return {"profile": profile, "data": folder / "data", "weights": folder / "weights"}
+
+
+def write_weights(folder: Path) -> None:
+    """Random weights in half precision under the names that the loaders look for."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    for name, build in {"alexnet": zoo.alexnet, "resnet50": zoo.resnet50, "vit_b_16": zoo.vit_b_16}.items():
+        _save(build(weights=None), folder / f"{name}.safetensors")
+    clip = folder / "ViT-B-32-quickgelu-openai.safetensors"
+    _save(CLIP(**open_clip.get_model_config("ViT-B-32-quickgelu")), clip)
+    # The same numbers make another guide: this one computes GELU.
+    (folder / "ViT-B-32-laion2b_s34b_b79k.safetensors").hardlink_to(clip)
+    write_word_vectors(folder / "GoogleNews-vectors-negative300.bin")
+
+
+def _save(model: torch.nn.Module, path: Path) -> None:
+    state = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in model.state_dict().items()
+    }
+    save_file(state, path)
+
+
+def write_word_vectors(path: Path) -> None:
+    """word2vec's binary format: a line with the sizes, then each word, a blank and its numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    words = "animals bird car clouds dog flower food sea sky tree water airport beach bears boats bridge explore NYC".split()
+    vectors = np.random.default_rng(0).standard_normal((len(words), 300)).astype("<f4")
+    with open(path, "wb") as file:
+        file.write(f"{len(words)} 300\n".encode())
+        for word, vector in zip(words, vectors):
+            file.write(word.encode() + b" " + vector.tobytes() + b"\n")
