@@ -125,7 +125,10 @@ def test_script_starts_from_anywhere_through_links_and_spaces(clone, tmp_path):
     assert not (clone / ".venv").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--profle", "demo"], ["--profile", "big"], ["--jobs", "0"], ["tset"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--profle", "demo"], ["--profile", "big"], ["--jobs", "0"], ["tset"], ["report", "--only", "1"]],
+)
 def test_slip_of_the_pen_is_told_before_the_set_up(clone, tmp_path, arguments):
     refused = start(clone / "run_all.sh", *arguments, cwd=tmp_path)
     assert refused.returncode == 2 and "error" in refused.stderr

@@ -14,7 +14,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ctrh.paper.execution import NotebookError, execute, store_outputs
-from ctrh.paper.notebooks import find_notebooks, notebook_key, run_notebooks
+from ctrh.paper.notebooks import find_notebooks, notebook_key, run_notebooks, run_report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -125,6 +125,26 @@ def test_unchanged_is_skipped_and_every_kind_of_change_runs_it_again(tmp_path, c
     assert run(inputs=("library changed",), force=True) == 3
 
 
+def test_report_is_built_again_only_when_what_it_shows_has_changed(tmp_path, capsys):
+    folder = tmp_path / "figures" / "smoke"
+    folder.mkdir(parents=True)
+    (folder / "rows.csv").write_text("a,b\n1,2\n")
+
+    def told(*arguments):
+        run_report("smoke", *arguments)
+        return capsys.readouterr().out
+
+    assert "1 pages written" in told()
+    assert "unchanged" in told()
+    (folder / "rows.csv").write_text("a,b\n1,3\n")
+    assert "done" in told()
+    assert "done" in told(("another library",))
+    (folder / "index.html").unlink()
+    assert "done" in told(("another library",))
+    assert "unchanged" in told(("another library",))
+    assert "done" in told(("another library",), True)
+
+
 def test_first_failure_stops_and_the_next_start_goes_on_from_there(tmp_path, capsys):
     folder = tmp_path / "nb"
     write_notebook(folder / "01_a.ipynb", WRITES)
@@ -213,7 +233,11 @@ def test_whole_command_runs_skips_fails_and_is_interrupted(clone, tmp_path):
     told, _ = first.communicate(timeout=300)
     assert first.returncode == 0, told
     results = clone / "figures" / "smoke"
-    assert f"Tables and figures: {results}" in told
+    assert f"Tables and figures: {results}" in told and "Report  done" in told
+    assert (
+        "rows.csv" in (results / "index.html").read_text()
+        and "01_a.html" in (results / "index.html").read_text()
+    )
     assert streams(results / "notebooks" / "01_a.ipynb") == "smoke 3\n"
     assert (clone / ".cache" / "ctrh").is_dir() and not (clone / ".venv").exists()
 
@@ -225,7 +249,7 @@ def test_whole_command_runs_skips_fails_and_is_interrupted(clone, tmp_path):
     both.send_signal(signal.SIGINT)
     told, _ = both.communicate(timeout=60)
     assert both.returncode == 130 and "Interrupted. Finished work is kept" in told
-    assert [path.name for path in (results / "notebooks").iterdir()] == ["01_a.ipynb"]
+    assert {path.name for path in (results / "notebooks").iterdir()} == {"01_a.ipynb", "01_a.html"}
 
     refused = start(clone, "--only", "9")
     told, _ = refused.communicate(timeout=120)

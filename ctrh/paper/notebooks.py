@@ -1,17 +1,15 @@
-"""Runs the notebooks in order: only what changed, one at a time, executed copies written whole or not at all."""
+"""Runs the notebooks in order, then the report: only what changed, one at a time, written whole or not at all."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import json
 import os
 import shutil
 import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -22,7 +20,8 @@ import psutil
 from ctrh.paper.execution import NotebookError, Position, execute, store_outputs
 from ctrh.paper.launch import parser, say
 from ctrh.paper.outputs import ROOT, results_dir
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.paper.records import Record, digests, record_path, written
+from ctrh.store import cache_dir, content_key
 
 # No cell of these profiles comes near; without a bound a deadlock would wait for ever.
 CELL_SECONDS = {"smoke": 900, "demo": 3600, "paper": None}
@@ -69,38 +68,6 @@ def notebook_key(path: Path, *inputs: Any) -> str:
     return content_key(path.name, cells, *inputs)
 
 
-@dataclass(frozen=True)
-class Record:
-    """What the last success of a notebook was made from (``key``) and what it wrote (path -> SHA-256)."""
-
-    key: str
-    outputs: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, path: Path) -> Record | None:
-        try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def write(self, path: Path) -> None:
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"key": self.key, "outputs": self.outputs}, indent=1))
-
-    def holds(self, key: str, folder: Path) -> bool:
-        """Whether everything is as that success left it."""
-        return self.key == key and all(_digest(folder / name) == sha for name, sha in self.outputs.items())
-
-
-def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-
-
-def _written(folder: Path) -> dict[str, int]:
-    files = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {str(path.relative_to(folder)): path.stat().st_mtime_ns for path in files}
-
-
 def run_notebooks(
     notebooks: Sequence[Path],
     profile: str,
@@ -117,22 +84,46 @@ def run_notebooks(
     width = max(len(path.stem) for path in notebooks)
     for number, path in enumerate(notebooks, 1):
         label = f"[{number}/{len(notebooks)}] {path.stem:{width}}"
-        record_path = cache_dir() / "notebooks" / f"{content_key(str(folder.resolve()))}-{path.stem}.json"
+        kept = record_path(folder, path.stem)
         key = notebook_key(path, profile, dict(parameters), *inputs)
-        record = Record.read(record_path)
+        record = Record.read(kept)
         if record and not force and record.holds(key, folder):
             say(f"{label}  unchanged, {len(record.outputs)} files up to date")
             continue
-        before = _written(folder)
+        before = written(folder)
         line = StatusLine(label)
         target = folder / "notebooks" / path.name
         try:
             execute(path, target, parameters, CELL_SECONDS[profile], line.show)
         finally:
             line.clear()
-        changed = [name for name, when in _written(folder).items() if before.get(name) != when]
-        Record(key, {name: _digest(folder / name) for name in changed}).write(record_path)
+        changed = [name for name, when in written(folder).items() if before.get(name) != when]
+        Record(key, digests(folder, changed)).write(kept)
         say(f"{label}  done in {_clock(line.seconds)}, {len(changed)} files written")
+
+
+def run_report(profile: str, inputs: Sequence[Any] = (), force: bool = False) -> None:
+    """Builds the report, unless it is as the last build left it and so is what it shows.
+
+    ``inputs`` as in :func:`run_notebooks`. Raises ``ValueError`` for a result that cannot be read.
+    """
+    folder = results_dir(profile)
+    # Pages are what is built, not what it is built from.
+    sources = sorted(name for name in written(folder) if not name.endswith(".html"))
+    key = content_key(profile, digests(folder, sources), *inputs)
+    kept = record_path(folder, "report")
+    record = Record.read(kept)
+    if record and not force and record.holds(key, folder):
+        say("Report  unchanged")
+        return
+    began = time.monotonic()
+    # Here, because a report that has not changed should not wait for PyTorch.
+    from ctrh.paper.profiles import Profile
+    from ctrh.paper.report.page import build
+
+    pages = [str(path.relative_to(folder)) for path in build(Profile.named(profile))]
+    Record(key, digests(folder, pages)).write(kept)
+    say(f"Report  done in {_clock(time.monotonic() - began)}, {len(pages)} pages written")
 
 
 class StatusLine:
@@ -208,11 +199,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.save_outputs:
             for path in notebooks:
                 store_outputs(results_dir(options.profile) / "notebooks" / path.name, path)
+        run_report(options.profile, inputs, options.force)
     except (NotebookError, ValueError) as error:
         raise SystemExit(f"\nrun_all.sh: {error}") from error
     say(f"All done in {_clock(time.monotonic() - began)}.")
     say(f"Tables and figures: {results_dir(options.profile)}")
     say(f"Executed notebooks: {results_dir(options.profile) / 'notebooks'}")
+    say(f"All on one page: {results_dir(options.profile) / 'index.html'}")
 
 
 def _sweep(folder: Path) -> None:
