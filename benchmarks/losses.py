@@ -26,14 +26,14 @@ def run(scale: str) -> Iterator[Result]:
     }
     for name, (ours, reference, inputs) in pairs.items():
         few = [part[:written_out] for part in inputs]
-        reference_s, (value, gradients) = timed(lambda: with_gradients(reference, few))
-        few_s, (same, own) = timed(lambda: with_gradients(ours, few), repeats=3)
+        reference_s, (value, gradients) = timed(with_gradients, reference, few)
+        few_s, (same, own) = timed(with_gradients, ours, few, repeats=3)
         difference = max(
             float((a - b).abs().max()) for a, b in zip([value, *gradients], [same, *own], strict=True)
         )
         yield Result(name, f"value and gradients, {written_out} images", few_s, reference_s, difference)
         if images > written_out:
-            ours_s, megabytes, _ = timed_with_memory(lambda: with_gradients(ours, inputs))
+            ours_s, megabytes, _ = timed_with_memory(with_gradients, ours, inputs)
             size = f"value and gradients, {images} images; reference extrapolated from {written_out}"
             extrapolated = reference_s * (images / written_out) ** 2
             yield Result(name, size, ours_s, extrapolated, 0.0, {"peak extra MB": megabytes})

@@ -37,17 +37,17 @@ class Result:
         return self.reference_s / self.ours_s
 
 
-def timed(work: Callable[[], Any], repeats: int = 1) -> tuple[float, Any]:
+def timed(work: Callable[..., Any], *arguments: Any, repeats: int = 1) -> tuple[float, Any]:
     """The least seconds of ``repeats`` calls, and what the last one returned: other programs only ever add."""
     least = float("inf")
     for _ in range(repeats):
         began = time.perf_counter()
-        value = work()
+        value = work(*arguments)
         least = min(least, time.perf_counter() - began)
     return least, value
 
 
-def timed_with_memory(work: Callable[[], Any]) -> tuple[float, float, Any]:
+def timed_with_memory(work: Callable[..., Any], *arguments: Any) -> tuple[float, float, Any]:
     """Seconds, the megabytes by which the process's memory grew at the most, and what ``work`` returned."""
     gc.collect()
     process, done = psutil.Process(), threading.Event()
@@ -61,7 +61,7 @@ def timed_with_memory(work: Callable[[], Any]) -> tuple[float, float, Any]:
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
-        seconds, value = timed(work)
+        seconds, value = timed(work, *arguments)
     finally:
         done.set()
         watcher.join()
