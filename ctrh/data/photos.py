@@ -60,7 +60,8 @@ class Photos:
 
     ``tags``: (N, C) bool CSR, the users' tags over ``vocabulary``; ``common``: (C,) bool, T_common of Eq. (3);
     ``labels``: (N, L) bool or None; ``truth``: (N, C) bool CSR or None, the tags that are right, known only
-    for rendered data; ``names``: N file names or ids, unique.
+    for rendered data; ``names``: N file names or ids, unique; ``texts``: N texts where somebody described the photos
+    in sentences (captions), or None where their tags are all that was written.
     """
 
     name: str
@@ -73,6 +74,7 @@ class Photos:
     labels: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
     truth: sp.csr_array | None = field(default=None, repr=False)
+    texts: Sequence[str] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         count, words = len(self.images), len(self.vocabulary)
@@ -81,9 +83,11 @@ class Photos:
             expected["labels"] = (count, len(self.label_names))
         if self.truth is not None:
             expected["truth"] = (count, words)
+        if self.texts is not None:
+            expected["texts"] = (count,)
         for part, shape in expected.items():
             value = getattr(self, part)
-            got = (len(value),) if part == "names" else value.shape
+            got = (len(value),) if part in ("names", "texts") else value.shape
             if tuple(got) != shape:
                 raise ValueError(f"{self.name}: {part} has shape {tuple(got)}, expected {shape}")
 
@@ -92,8 +96,9 @@ class Photos:
 
     @property
     def key(self) -> str:
-        """Names everything that training depends on: pictures, tags, vocabulary and split."""
-        return content_key(self.images.key, self.tags, self.vocabulary, self.common, self.split)
+        """Names everything that training depends on: pictures, tags, vocabulary, split and texts."""
+        texts = [] if self.texts is None else [list(self.texts)]
+        return content_key(self.images.key, self.tags, self.vocabulary, self.common, self.split, *texts)
 
     def with_tags(self, tags: sp.csr_array) -> Photos:
         """The same photos with other tags (refined, clean, ...), (N, C) over the same vocabulary."""

@@ -79,8 +79,12 @@ def captions(photos: Photos, indices: np.ndarray, template: str = TEMPLATE) -> t
     """Of the photos ``indices`` those that have tags, and their tags in ``template``, joined by commas.
 
     Tags stand in the order of the vocabulary (most frequent first). The tokenizer cuts what is longer than
-    the guide's context, the rarest tags of a long list.
+    the guide's context, the rarest tags of a long list. Photos that come with sentences (``photos.texts``) are
+    described by these, as they are.
     """
+    if photos.texts is not None:
+        written = [index for index in np.asarray(indices).tolist() if photos.texts[index]]
+        return np.array(written, dtype=np.int64), [photos.texts[index] for index in written]
     tags = photos.tags[indices]
     rows = [sorted(tags.indices[start:end]) for start, end in zip(tags.indptr, tags.indptr[1:], strict=False)]
     texts = [fill(template, ", ".join(photos.vocabulary[column] for column in row)) for row in rows if row]

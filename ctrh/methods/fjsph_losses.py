@@ -36,9 +36,9 @@ class FJSPHLossConfig:
     ``cluster_sharpness``: the largest logit of the cluster-wise term.
     """
 
-    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.1)
-    temperature: float = 0.1
-    negatives: str = "all"
+    weights: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 0.5)
+    temperature: float = 0.2
+    negatives: str = "unrelated"
     overlap: str = "any"
     sharpness: float | None = None
     within: bool = False

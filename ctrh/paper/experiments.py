@@ -9,10 +9,11 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeVar
 
 import joblib
 import numpy as np
@@ -44,6 +45,7 @@ from ctrh.store import cache_dir, cached_arrays, content_key
 # Those whose numbers end up in the results; a new version of one of them makes new results.
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
 
+R = TypeVar("R")
 Settings = CTRHConfig | WDHTConfig | MGRNConfig | EWSHConfig | WSHRCAConfig
 
 
@@ -72,7 +74,7 @@ class Run:
     @property
     def key(self) -> str:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
-        return content_key(replace(self, label=""), self.problem.key, _code_key(), versions())
+        return content_key(replace(self, label=""), self.problem.key, code_key(), versions())
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
@@ -223,29 +225,41 @@ def run_grid(runs: Iterable[Run], jobs: int | None = None) -> pd.DataFrame:
 
 
 def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
-    """Reads back finished runs and computes the missing ones, ``jobs`` at a time (default: ``$CTRH_JOBS``, else
-    one for each core).
+    """Reads back finished runs and computes the missing ones, as :func:`compute_missing` does."""
+    runs = list(runs)
+    keys = [run.key for run in runs]
+    compute_missing("runs", dict(zip(keys, runs, strict=True)), _compute, jobs)
+    return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
+
+
+def compute_missing(
+    folder: str,
+    runs: Mapping[str, R],
+    compute: Callable[[R, Any], Mapping[str, np.ndarray]],
+    jobs: int | None = None,
+) -> None:
+    """Stores ``compute(run, run.problem)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
+    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core).
 
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
-    runs = list(runs)
-    keys = [run.key for run in runs]
-    missing = {key: run for key, run in zip(keys, runs, strict=True) if not _path(key).exists()}
+    missing = {key: run for key, run in runs.items() if not _path(folder, key).exists()}
     if missing:
         jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
         # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
         workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
-        tasks = (joblib.delayed(_finish)(run, run.problem, key) for key, run in missing.items())
+        tasks = (
+            joblib.delayed(_finish)(folder, key, compute, run, run.problem) for key, run in missing.items()
+        )
         for _ in progress(workers(tasks), "runs", total=len(missing)):
             pass
-    return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
 
 
 def stored(runs: Iterable[Run]) -> list[RunResult]:
     """Those of ``runs`` that are finished, read back; nothing is computed."""
     keyed = ((run, run.key) for run in runs)
-    return [_read(run, key) for run, key in keyed if _path(key).exists()]
+    return [_read(run, key) for run, key in keyed if _path("runs", key).exists()]
 
 
 def trained(run: Run) -> DeepHasher:
@@ -256,14 +270,14 @@ def trained(run: Run) -> DeepHasher:
         return _trained(HASHERS[run.method], run, run.problem)[0]
 
 
-def _path(key: str) -> Path:
-    return cache_dir() / "runs" / f"{key}.npz"
+def _path(folder: str, key: str) -> Path:
+    return cache_dir() / folder / f"{key}.npz"
 
 
-def _finish(run: Run, problem: Problem, key: str) -> None:
+def _finish(folder: str, key: str, compute: Callable, run: Any, problem: Any) -> None:
     try:
         with _alone():
-            cached_arrays("runs", key, lambda: _compute(run, problem))
+            cached_arrays(folder, key, lambda: compute(run, problem))
     except Exception as error:
         error.add_note(f"in the run: {run}")
         raise
@@ -335,7 +349,7 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def _code_key() -> str:
+def code_key() -> str:
     """Names the source of what happens within a run; what happens before is in the problem's content."""
     package = Path(ctrh.__file__).parent
     single = [package / name for name in ("encoding.py", "losses.py", "network.py", "training.py")]
