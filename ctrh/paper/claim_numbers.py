@@ -1,0 +1,43 @@
+"""The measured numbers that claims rest on, out of the runs of all tables and of Figure 9."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+
+import numpy as np
+
+from ctrh.paper.claims import Cell
+from ctrh.paper.effects import precisions
+from ctrh.paper.experiments import Run, make_run, results
+from ctrh.paper.profiles import Profile
+from ctrh.paper.studies import ablation, backbones, guides, sensitivity
+
+
+def comparison_runs(profile: Profile) -> list[Run]:
+    """Tables 1 and 2: the profile's methods on all data sets, lengths and seeds."""
+    grid = product(profile.datasets, profile.methods, profile.bits, profile.seeds)
+    return [make_run(profile, each.data.name, method, bits, seed) for each, method, bits, seed in grid]
+
+
+def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
+    """Every score of the profile's runs, (S, Q) percent of seeds and queries, by the article's names.
+
+    Finished runs are read back, missing ones computed.
+    """
+    studies: dict[str, tuple[list[Run], Mapping[str, str]]] = {
+        "comparison": (comparison_runs(profile), {}),
+        "ablation": (ablation.variant_runs(profile), {}),
+        "sensitivity": (sensitivity.sensitivity_runs(profile), {}),
+        "backbones": (backbones.backbone_runs(profile), backbones.STANDS_FOR),
+        "guides": (guides.guide_runs(profile), guides.STANDS_FOR),
+    }
+    article = {each.data.name: each.article for each in profile.datasets}
+    metrics = {f"map_{profile.top}": "map_5000"}
+    cells = {}
+    for study, (runs, stands_for) in studies.items():
+        for (dataset, bits, metric, label), seeds in precisions(results(runs)).items():
+            name, score = stands_for.get(label, label), metrics.get(metric, metric)
+            cell = Cell(study, name, article[dataset], bits, score)
+            cells[cell] = np.stack([seeds[seed] for seed in sorted(seeds)])
+    return cells
