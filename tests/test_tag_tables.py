@@ -30,6 +30,7 @@ from ctrh.paper.tag_tables import (
     statistics_rows,
     statistics_table,
     zero_shot_rows,
+    zero_shot_trials,
 )
 
 SETTINGS = replace(profiles.SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
@@ -114,6 +115,12 @@ def test_exchanged_words_by_hand(tiny_photos):
     words = [tiny_photos.vocabulary.index(tag) for tag in rows["tag"]]
     times = tiny_photos.truth[tiny_photos.split.train].sum(axis=0)
     assert rows["photos"].tolist() == times[words].tolist() == sorted(times, reverse=True)[:3]
+
+
+def test_real_photos_have_no_zero_shot_trial(tiny_photos, tiny_guide):
+    rows = zero_shot_trials(tiny_guide, [replace(tiny_photos, truth=None)])
+    assert rows.empty
+    assert rows.pivot_table("r_precision", ["scenes", "photos", "words"], "scored", sort=False).empty
 
 
 def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide):

@@ -94,6 +94,16 @@ def frequency_rows(photos: Photos) -> pd.DataFrame:
     )
 
 
+def zero_shot_trials(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
+    """:func:`zero_shot_rows` of scenes that were held out and of the drawn ones of ``photo_sets``; no row without any."""
+    drawn = [photos for photos in photo_sets if photos.truth is not None]
+    trials = {"held out": held_out_scenes()} if drawn else {}
+    trials |= {photos.name: (photos.images, concept_truth(photos)) for photos in drawn}
+    columns = pd.DataFrame(columns=["scenes", "guide", "photos", "words", "scored", "r_precision"])
+    rows = [zero_shot_rows(guide, name, *trial) for name, trial in trials.items()]
+    return pd.concat(rows) if rows else columns
+
+
 def zero_shot_rows(guide: Guide, name: str, images: Images, truth: sp.csr_array) -> pd.DataFrame:
     """R-precision over the concept words: for each photo as many best words as are true of it.
 
