@@ -158,10 +158,12 @@ def save_table(
     profile: Profile,
     name: str = "method",
     titles: Mapping[str, str] | None = None,
+    printed: Mapping[str, str] | None = None,
 ) -> Path:
     """Writes ``file``.csv, all rows as they are, and ``file``.md and .tex, one table a metric; the CSV's path.
 
     ``titles``: a caption for each metric (default: its name). Every caption says where the numbers come from.
+    ``printed``: what is written in .md and .tex in place of names, to say more of them than a program needs.
     """
     markdown, latex = [], []
     for metric, part in table.groupby("metric", sort=False):
@@ -169,10 +171,15 @@ def save_table(
         caption = (
             f"{title}. Measured: profile {profile.name}; published: the article's own data and settings."
         )
-        frame = wide(part, name, profile)
+        frame = wide(part.replace({name: dict(printed or {})}), name, profile)
         markdown.append(f"{caption}\n\n{to_markdown(frame)}")
         latex.append(to_latex(frame, caption))
-    for suffix, parts in ((".md", markdown), (".tex", latex)):
-        with replacing(results_dir(profile.name) / f"{file}{suffix}") as temporary:
-            temporary.write_text("\n".join(parts), encoding="utf-8")
+    save_texts(file, profile, "\n".join(markdown), "\n".join(latex))
     return save_rows(table, file, profile.name)
+
+
+def save_texts(file: str, profile: Profile, markdown: str, latex: str) -> None:
+    """Writes ``file``.md and ``file``.tex among the profile's results."""
+    for suffix, text in ((".md", markdown), (".tex", latex)):
+        with replacing(results_dir(profile.name) / f"{file}{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,192 @@
+"""Table 3: what it takes to encode a picture, from its pixels to its bits, in time and memory.
+
+Networks are measured untrained: neither number depends on the weights. Each has a fresh process, so that its peak of
+resident memory is its own.
+"""
+
+from __future__ import annotations
+
+import platform
+import resource
+import statistics
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from PIL import Image
+from scipy.stats import binom
+from torch import Tensor, nn
+
+from ctrh.backbones import BACKBONES
+from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
+from ctrh.paper.launch import cores
+from ctrh.paper.profiles import PAPER, GuideConfig, Profile
+from ctrh.store import cached_arrays, content_key
+from ctrh.training import TrainConfig
+
+BATCH = 16
+SECONDS = 0.5  # of repetitions for each number
+# The vectors of words and of the guide's texts that the article's networks map to, and MirFlickr's common tags.
+ARTICLE_WORDS, ARTICLE_TEXT, ARTICLE_TAGS = 300, 512, 1386
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A network to measure. ``text``: (C, D), the shape of the tags' features."""
+
+    method: str
+    settings: Settings
+    backbone: str
+    guide: GuideConfig | None
+    text: tuple[int, int]
+    device: str = "cpu"
+    threads: int = 1
+
+    def build(self) -> tuple[nn.Module, Tensor]:
+        """The network, on its device, and the pixels (1, 3, H, W) of a picture as its backbone reads them."""
+        module, width, preprocess = BACKBONES[self.backbone](self.guide.load() if self.guide else None)
+        hasher = HASHERS[self.method](self.settings)
+        tags = sp.csr_array(np.eye(2, self.text[0], dtype=bool))
+        network = hasher.untrained(module, width, tags, torch.randn(self.text))
+        pixels = preprocess(Image.new("RGB", (256, 256), "skyblue"))
+        return network.to(self.device).eval(), pixels[None].to(self.device)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """``one`` and ``batched``: milliseconds a picture, alone and in batches of ``BATCH``: the median and its 95 %
+    interval. Megabytes (10^6 bytes) of parameters: ``encoding``, what codes need; ``image``, with what else reads the
+    picture (mapping, heads); ``training``, with what reads the tags. ``peak_one``, ``peak_batched``: the process's
+    resident memory at most, Python and its libraries included, which are ``idle``.
+    """
+
+    one: tuple[float, float, float]
+    batched: tuple[float, float, float]
+    encoding: float
+    image: float
+    training: float
+    peak_one: float
+    peak_batched: float
+    idle: float
+
+
+def own_candidates(profile: Profile) -> list[Candidate]:
+    """The deep methods of ``profile`` as it trains them, at its longest codes."""
+    name = profile.datasets[0].data.name
+    guide = profile.guide if profile.backbone == "guide" else None
+    device = "cuda" if profile.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    found = []
+    for method in (each for each in profile.methods if each in HASHERS):
+        run = make_run(profile, name, method, profile.bits[-1], profile.seeds[0])
+        text = run.problem.text.shape
+        found.append(Candidate(method, run.settings, profile.backbone, guide, text, device))
+    return found
+
+
+def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
+    """The same methods as the article has them: on AlexNet, with its widths of words and texts."""
+    dataset = PAPER.datasets[0]
+    return [
+        Candidate(
+            method,
+            replace(default_settings(method, PAPER, dataset), bits=bits),
+            "alexnet",
+            None,
+            (ARTICLE_TAGS, ARTICLE_TEXT if method == "CTRH" else ARTICLE_WORDS),
+        )
+        for method in profile.methods
+        if method in HASHERS
+    ]
+
+
+def costs(candidates: list[Candidate]) -> list[Cost]:
+    """What they cost on this machine; measured once, then read back from the cache."""
+    keys = [content_key(each, code_key(), versions(), _machine()) for each in candidates]
+    # One server imports the libraries; each network gets a process that has nothing else.
+    context = get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+        measured = [
+            cached_arrays("costs", key, lambda each=each: pool.submit(_measure, each).result())
+            for key, each in zip(keys, candidates, strict=True)
+        ]
+    return [
+        Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})
+        for each in measured
+    ]
+
+
+def _measure(candidate: Candidate) -> dict[str, object]:
+    """:class:`Cost` as arrays; meant for a process of its own."""
+    torch.set_num_threads(candidate.threads)
+    idle = _peak()
+    network, picture = candidate.build()
+    with torch.inference_mode():
+        one = _times(network, picture)
+        peak_one = _peak()
+        batched = _times(network, picture.repeat(BATCH, 1, 1, 1))
+    sizes = parameter_megabytes(network)
+    return asdict(
+        Cost(
+            median_interval(one),
+            median_interval(batched),
+            **sizes,
+            peak_one=peak_one,
+            peak_batched=_peak(),
+            idle=idle,
+        )
+    )
+
+
+def _times(network: nn.Module, pictures: Tensor) -> list[float]:
+    """Milliseconds a picture of 3 to 31 repetitions, after a first one that also sets things up."""
+    found: list[float] = []
+    while len(found) < 4 or (len(found) < 32 and sum(found[1:]) * len(pictures) < 1000 * SECONDS):
+        began = time.perf_counter()
+        # To the bits on the host, so that a GPU has finished when the clock is read.
+        (network(pictures) > 0.5).cpu()
+        found.append(1000 * (time.perf_counter() - began) / len(pictures))
+    return found[1:]
+
+
+def parameter_megabytes(network: nn.Module) -> dict[str, float]:
+    """Megabytes of parameters: ``encoding`` (backbone, hidden and hash layer), ``image`` (all that do not read tags),
+    ``training`` (all)."""
+    groups = {group["name"]: group["params"] for group in network.parameter_groups(TrainConfig())}
+    tags = {id(each) for each in groups.get("tags", [])}
+    coding = [network.backbone, getattr(network, "hidden", nn.Identity()), network.hash]
+    counted = {
+        "encoding": [each for module in coding for each in module.parameters()],
+        "image": [each for each in network.parameters() if id(each) not in tags],
+        "training": list(network.parameters()),
+    }
+    return {name: sum(each.nbytes for each in group) / 1e6 for name, group in counted.items()}
+
+
+def median_interval(values: list[float], level: float = 0.95) -> tuple[float, float, float]:
+    """The median, and the order statistics that bound that of the distribution with at least ``level`` confidence (the
+    extremes, where the values are too few)."""
+    ordered = sorted(values)
+    outside = int(binom.ppf((1 - level) / 2, len(ordered), 0.5))
+    below = max(0, outside - 1)
+    return statistics.median(ordered), ordered[below], ordered[len(ordered) - 1 - below]
+
+
+def _peak() -> float:
+    """Megabytes: the largest resident set of this process so far."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def _machine() -> list[object]:
+    """What measurements depend on beside the code: processor, system, cores."""
+    about = Path("/proc/cpuinfo")
+    lines = about.read_text().splitlines() if about.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    return [model or platform.processor(), platform.platform(), cores()]
