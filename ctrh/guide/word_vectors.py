@@ -22,7 +22,11 @@ from ctrh.store import cached_arrays, content_key
 @dataclass(frozen=True)
 class TrainedVectors:
     """word2vec (skip-gram, negative sampling) on the training photos' tag lists: every two tags of a photo are
-    neighbours. The width is a multiple of WSHRCA's 3 heads."""
+    neighbours. The width is a multiple of WSHRCA's 3 heads.
+
+    The mean vector is subtracted (Mu and Viswanath, ICLR 2018): after so few words it is the largest part of each,
+    and with it any two photos would have much the same tag vector.
+    """
 
     width: int = 96
     epochs: int = 20
@@ -79,14 +83,14 @@ def word_vectors(photos: Photos, config: TrainedVectors | StoredVectors) -> Word
         tags = photos.tags[photos.split.train]
         key = content_key(config, tags, photos.vocabulary)
         stored = cached_arrays(
-            "word-vectors",
+            "word2vec",
             key,
             lambda: _trained(tag_lists(tags, photos.vocabulary), photos.vocabulary, config),
         )
     else:
         path = config.find()
         key = content_key(_checksum(path), photos.vocabulary)
-        stored = cached_arrays("word-vectors", key, lambda: _looked_up(path, photos.vocabulary))
+        stored = cached_arrays("word2vec", key, lambda: _looked_up(path, photos.vocabulary))
     return WordVectors(**stored)
 
 
@@ -114,7 +118,8 @@ def _trained(
         sample=0,
         workers=1,  # more would make the result depend on their race
     )
-    return _rows(vocabulary, lambda word: [model.wv[word]] if word in model.wv else [], config.width)
+    mean = model.wv.vectors.mean(axis=0)
+    return _rows(vocabulary, lambda word: [model.wv[word] - mean] if word in model.wv else [], config.width)
 
 
 def _looked_up(path: Path, vocabulary: Sequence[str]) -> dict[str, np.ndarray]:
