@@ -77,7 +77,7 @@ def _of_dataset(
         return None, 0.0
     photos = photos_of(settings.data)
     config = make_run(profile, name, JUDGE, profile.bits[0], seed).tags
-    refined = tags_of(photos, settings.data, config)
+    refined = tags_of(photos, settings.data, config, np.asarray(spoken_of(kinds)))
     stands_for = settings.article if settings.article != name else ""
     about = {"name": name, "standsFor": stands_for, "kinds": kinds}
     return {**about, **pictured(photos, refined, kinds)}, sum(result.fit_seconds for result in results)
@@ -110,28 +110,31 @@ def kind(name: str, rows: pd.DataFrame, rule: str) -> dict:
     }
 
 
+def asking_photos(kinds: Sequence[dict]) -> set[int]:
+    """The photos among the queries of ``kinds``."""
+    return {photo for each in kinds if each["kind"] == "photo" for photo in each["queries"]}
+
+
+def spoken_of(kinds: Sequence[dict]) -> list[int]:
+    """The photos that ask or are found in ``kinds``, ascending."""
+    lists = (one for each in kinds for many in each["rankings"].values() for one in many if one)
+    return sorted(asking_photos(kinds) | {photo for one in lists for photo in one["photos"]})
+
+
 def pictured(photos: Photos, refined: sp.csr_array, kinds: Sequence[dict]) -> dict:
     """The photos that ``kinds`` speak of, each once, by index: picture, labels, tags before and after refinement.
 
     refined: (N, C). Tags are places in ``words``, labels in ``labels``; ``true``: those of a photo's tags that are
     right, None where nobody knows.
     """
-    asking = {photo for each in kinds if each["kind"] == "photo" for photo in each["queries"]}
-    found = {
-        photo
-        for each in kinds
-        for lists in each["rankings"].values()
-        for one in lists
-        if one
-        for photo in one["photos"]
-    }
+    asking = asking_photos(kinds)
     used: dict[int, int] = {}  # column of the vocabulary -> place in ``words``
 
     def listed(tags: sp.csr_array, photo: int) -> list[int]:
         return [used.setdefault(int(column), len(used)) for column in np.sort(tags[[photo]].indices)]
 
     pictures = {}
-    for photo in sorted(asking | found):
+    for photo in spoken_of(kinds):
         before, after = listed(photos.tags, photo), listed(refined, photo)
         true = None
         if photos.truth is not None:
