@@ -12,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from torchvision.models import WeightsEnum
 from torchvision.transforms.functional import pil_to_tensor
 
 from ctrh import small_backbones
+from ctrh.augment import Preprocess, for_crops, random_view, side_for
+from ctrh.data.decoded import decoded
 from ctrh.data.images import in_threads, square
 from ctrh.data.photos import Images
 from ctrh.encoding import mode
@@ -33,7 +36,6 @@ from ctrh.guide.weights import SHIPPED, check_matches, read_weights, weights_fol
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
-Preprocess = Callable[[Image.Image], Tensor]
 Parts = tuple[nn.Module, int, Preprocess]
 
 
@@ -163,6 +165,20 @@ class Pictures(Dataset):
 
     def __getitem__(self, row: int) -> Tensor:
         return self.backbone.preprocess(self.images[int(self.indices[row])])
+
+    def drawn(self, row: int, number: int) -> Tensor:
+        """A :func:`ctrh.augment.random_view` of a picture, the same for the same ``number`` -> (3, H, W)."""
+        size, preprocess = self._crops
+        return preprocess(random_view(self.images[int(self.indices[row])], size, (number, row)))
+
+    def decoded(self) -> Pictures:
+        """The same pictures, scaled down to what ``drawn`` cuts its views from and kept in the cache: its views are the
+        same, whole pictures may differ by what scaling twice does to them."""
+        return Pictures(decoded(self.images, self.indices, side_for(self._crops[0])), self.backbone)
+
+    @cached_property
+    def _crops(self) -> tuple[int, Preprocess]:
+        return for_crops(self.backbone.preprocess)
 
 
 def backbone_features(

@@ -13,42 +13,84 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
 
 class CodesCollapsed(UserWarning):
     """Training ended with (nearly) the same code for every image."""
 
 
-def read_batches(
-    inputs: Tensor | Dataset,
-    rows: Sequence[Tensor],
-    workers: int = 0,
-    generator: torch.Generator | None = None,
-) -> Iterator[Tensor]:
-    """For each (B,) of ``rows`` the inputs (B, ...); ``generator`` seeds the workers of a Dataset."""
-    if isinstance(inputs, Tensor):
-        return (inputs[chosen] for chosen in rows)
-    chosen = [row.tolist() for row in rows]
-    pinned = torch.cuda.is_available()
-    return iter(
-        DataLoader(inputs, batch_sampler=chosen, num_workers=workers, generator=generator, pin_memory=pinned)
-    )
+class Reader:
+    """Reads batches of ``inputs``; the ``workers`` that decode pictures of a Dataset live as long as it does.
+
+    What a worker gives for a row must depend on the row alone, and on the number that is handed over with it.
+    """
+
+    def __init__(self, inputs: Tensor | Dataset, workers: int = 0) -> None:
+        self.inputs = inputs
+        self._asked: list[list[Any]] = []
+        if not isinstance(inputs, Tensor):
+            self._loader = DataLoader(
+                _Drawn(inputs),
+                batch_sampler=_Asked(self._asked),
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                pin_memory=torch.cuda.is_available(),
+                generator=torch.Generator(),  # of its own, so that nobody else's is moved on
+            )
+
+    def batches(self, rows: Sequence[Tensor], drawn: int | None = None) -> Iterator[Tensor]:
+        """For each (B,) of ``rows`` the inputs (B, ...), one pass at a time.
+
+        With ``drawn`` pictures are changed at random (``inputs.drawn(row, drawn)``), in the same way for the same number.
+        """
+        if isinstance(self.inputs, Tensor):
+            return (self.inputs[chosen] for chosen in rows)
+        self._asked[:] = ([(row, drawn) for row in chosen.tolist()] for chosen in rows)
+        return iter(self._loader)
+
+
+class _Asked(Sampler):
+    """The batches of one pass, which change under a loader that stays."""
+
+    def __init__(self, batches: list[list[Any]]) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class _Drawn(Dataset):
+    """``inputs`` by row and number: None for the input itself."""
+
+    def __init__(self, inputs: Dataset) -> None:
+        self.inputs = inputs
+
+    def __getitem__(self, asked: tuple[int, int | None]) -> Tensor:
+        row, number = asked
+        return self.inputs[row] if number is None else self.inputs.drawn(row, number)
 
 
 def relaxed_codes(
     model: nn.Module,
-    inputs: Tensor | Dataset,
+    inputs: Tensor | Dataset | Reader,
     rows: np.ndarray | None = None,
     batch_size: int = 256,
     workers: int = 0,
 ) -> Tensor:
-    """h of the images ``rows`` (all by default) -> (N, K) on the CPU; computed in evaluation mode."""
-    rows = np.arange(len(inputs)) if rows is None else rows
+    """h of the images ``rows`` (all by default) -> (N, K) on the CPU; computed in evaluation mode.
+
+    ``workers`` read the pictures of a Dataset; a :class:`Reader` has its own.
+    """
+    reader = inputs if isinstance(inputs, Reader) else Reader(inputs, workers)
+    rows = np.arange(len(reader.inputs)) if rows is None else rows
     batches = torch.from_numpy(rows).split(batch_size)
     like = next(model.parameters())
     with torch.inference_mode(), mode(model, training=False):
-        h = [model(x.to(like.device, like.dtype)).cpu() for x in read_batches(inputs, batches, workers)]
+        h = [model(x.to(like.device, like.dtype)).cpu() for x in reader.batches(batches)]
     return torch.cat(h)
 
 

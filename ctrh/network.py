@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ctrh.losses import LossConfig, total_loss
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig, TrainingData
 
 NO_TAG = -1
@@ -204,6 +205,7 @@ class CTRHNetwork(nn.Module):
                 for part in (h, v, r, own, asked)
             )
             length = None if asked is None else torch.linalg.vector_norm(asked @ self.root.T, dim=1)
+            h, v, r = gathered(h, v, r)  # (18) is a mean over images: each device's own are enough
             return total_loss(h, v, r, own, tag_ids != NO_TAG, self.losses, self._beta(tag_ids), length)
 
     def _beta(self, tag_ids: Tensor) -> Tensor:

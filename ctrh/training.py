@@ -1,7 +1,7 @@
 """The one training loop of all deep methods: SGD on Lightning Fabric, a record per epoch, checkpoints to go
 on from.
 
-Everything random in epoch e (order, dropout) is drawn from generators seeded by (seed, e), and the learning
+Everything random in epoch e (order, dropout, crops) is drawn from generators seeded by (seed, e), and the learning
 rate is a function of e. So weights, momentum and e are the whole state: a run that was stopped and resumed
 equals an undisturbed one bit for bit (on one machine, with one number of threads), and the caller's
 generators are never touched.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ctrh.encoding import code_statistics, mode, read_batches, relaxed_codes
+from ctrh.encoding import Reader, code_statistics, mode, relaxed_codes
 from ctrh.progress import progress
 from ctrh.store import content_key, replacing
 
@@ -36,8 +36,11 @@ class TrainConfig:
 
     ``schedule``: "constant" or "cosine" (to 0 after the last epoch). ``monitor``: on how many images the code
     statistics of a record are taken. ``workers``: processes that read pictures; 0 reads in this one.
-    ``accelerator``, ``devices``, ``precision``: as Lightning Fabric takes them; several devices under
-    ``torchrun``, each with batches of ``batch_size``.
+    ``augment``: pictures are cropped and flipped at random, in other ways each epoch; codes and their statistics are
+    always of whole ones. ``decoded``: pictures are read from the cache, decoded and scaled down (``Dataset`` of
+    :class:`TrainingData`). ``accelerator``, ``devices``, ``precision``: as Lightning Fabric takes them. Several devices
+    under ``torchrun`` have batches of ``batch_size`` each, and losses over pairs are of all of them together: two devices
+    with 16 learn what one learns with 32, but for dropout and batch normalisation, which each device has for itself.
     """
 
     epochs: int = 80
@@ -52,6 +55,8 @@ class TrainConfig:
     monitor: int = 2048
     checkpoint_every: int = 1
     workers: int = 0
+    augment: bool = False
+    decoded: bool = False
     accelerator: str = "cpu"
     devices: int = 1
     precision: str = "32-true"
@@ -81,7 +86,9 @@ class TrainingData:
     """N training images and what is known of them.
 
     ``inputs``: (N, ...) tensor (cached features), indexed batch by batch, or a ``Dataset`` of pictures as (3,
-    H, W) tensors, read by workers. ``targets``: named (N, ...) tensors, handed out row by row with the
+    H, W) tensors, read by workers. It has a method ``drawn(row, number)``, a picture changed at random, for
+    ``augment``, and ``decoded()``, the same data set out of the cache, for ``decoded``
+    (:class:`ctrh.backbones.Pictures` has both). ``targets``: named (N, ...) tensors, handed out row by row with the
     images.
     """
 
@@ -108,12 +115,15 @@ class TrainingData:
         inputs = self.inputs.numpy() if isinstance(self.inputs, Tensor) else self.inputs.key
         return content_key(inputs, {name: target.numpy() for name, target in self.targets.items()})
 
-    def batches(
-        self, rows: Sequence[Tensor], generator: torch.Generator, workers: int
-    ) -> Iterator[dict[str, Tensor]]:
-        """For each (B,) of ``rows`` the inputs as "x" and every target."""
-        for chosen, x in zip(rows, read_batches(self.inputs, rows, workers, generator), strict=True):
-            yield {"x": x, **{name: target[chosen] for name, target in self.targets.items()}}
+    def prepared(self, config: TrainConfig) -> TrainingData:
+        """The data to read from. Raises ``ValueError`` where inputs cannot do what ``config`` asks of them."""
+        for name, method in (("augment", "drawn"), ("decoded", "decoded")):
+            if getattr(config, name) and not hasattr(self.inputs, method):
+                kind = type(self.inputs).__name__
+                raise ValueError(
+                    f"{name} needs Pictures, got {kind}: train end to end, or set {name} to false"
+                )
+        return replace(self, inputs=self.inputs.decoded()) if config.decoded else self
 
 
 class DeepMethod(Protocol):
@@ -173,17 +183,19 @@ def train(
     wrapped, wrapped_optimiser = fabric.setup(model, optimiser)
     wrapped.mark_forward_method("loss")
     run = content_key(config, data.key, key) if checkpoint else ""
+    data = data.prepared(config)
     records = _resume(checkpoint, run, model, optimiser) if checkpoint and checkpoint.exists() else []
     yield from records
 
     monitored = np.random.default_rng(config.seed).permutation(len(data))[: config.monitor]
+    reader = Reader(data.inputs, config.workers)
     for epoch in range(len(records), config.epochs):
         for group in optimiser.param_groups:
             group["lr"] = group["initial_lr"] * config.rate(epoch)
         with _isolated(fabric, config.seed, epoch), mode(model, training=True):
             model.begin_epoch(epoch, data)
-            means = _epoch(fabric, wrapped, wrapped_optimiser, data, config, epoch)
-        h = relaxed_codes(model, data.inputs, monitored, workers=config.workers)
+            means = _epoch(fabric, wrapped, wrapped_optimiser, data, reader, config, epoch)
+        h = relaxed_codes(model, reader, monitored)
         records.append({"epoch": epoch + 1, **means, **code_statistics(h)})
         last = epoch + 1 == config.epochs
         if checkpoint and fabric.is_global_zero and (last or (epoch + 1) % config.checkpoint_every == 0):
@@ -196,6 +208,7 @@ def _epoch(
     model: nn.Module,
     optimiser: torch.optim.Optimizer,
     data: TrainingData,
+    reader: Reader,
     config: TrainConfig,
     epoch: int,
 ) -> dict[str, float]:
@@ -203,13 +216,13 @@ def _epoch(
     rows = _rows(data, config, fabric, epoch)
     active = model.active_groups(epoch)
     sums: dict[str, Tensor] = {}
-    generator = torch.Generator().manual_seed(_seed(config.seed, epoch))
-    batches = data.batches(rows, generator, config.workers)
+    batches = reader.batches(rows, _seed(config.seed, epoch) if config.augment else None)
     if fabric.is_global_zero:
         batches = progress(batches, f"epoch {epoch + 1} of {config.epochs}", total=len(rows))
-    for step, batch in enumerate(batches, start=1):
-        batch = fabric.to_device(batch)
-        loss, terms = model.loss(batch)
+    for step, (chosen, x) in enumerate(zip(rows, batches, strict=True), start=1):
+        batch = fabric.to_device({"x": x, **{name: target[chosen] for name, target in data.targets.items()}})
+        with fabric.autocast():  # on one device Fabric does so for forward alone
+            loss, terms = model.loss(batch)
         values = {"loss": loss.detach(), **terms}
         if not math.isfinite(loss.item()):
             read = data.inputs if isinstance(data.inputs, Tensor) else batch["x"]

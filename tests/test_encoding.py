@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from ctrh.encoding import code_statistics, mode, read_batches, relaxed_codes
+from ctrh.encoding import Reader, code_statistics, mode, relaxed_codes
 
 
 class Rows(Dataset):
@@ -27,8 +27,8 @@ class Rows(Dataset):
 def test_tensor_and_dataset_read_the_same_batches():
     values = torch.randn(10, 3)
     rows = [torch.tensor([4, 1]), torch.tensor([9, 0, 3])]
-    for batches in (read_batches(values, rows), read_batches(Rows(values), rows)):
-        for got, chosen in zip(batches, rows, strict=True):
+    for reader in (Reader(values), Reader(Rows(values))):
+        for got, chosen in zip(reader.batches(rows), rows, strict=True):
             assert torch.equal(got, values[chosen])
 
 

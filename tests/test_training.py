@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -299,9 +295,21 @@ def test_a_collapse_is_in_the_record():
     assert "collapsed: 1 distinct among 4" in next(train(model, same, TrainConfig(epochs=1)))["note"]
 
 
-def test_half_precision_trains_with_finite_losses(data):
-    records = list(train(network(), data, replace(CONFIG, epochs=1, precision="bf16-mixed")))
-    assert math.isfinite(records[0]["loss"])
+def test_half_precision_trains_like_full_precision(data):
+    """bf16 has 8 bits of mantissa: a hundredth of the way, not of the place."""
+    way, runs = {}, []
+    for precision in ("32-true", "bf16-mixed"):
+        model = network()
+        for module in model.modules():
+            module.p = 0.0  # dropout would be drawn in another order
+        before = state(model)
+        runs.append(list(train(model, data, replace(CONFIG, precision=precision))))
+        way[precision] = torch.cat([(state(model)[name] - before[name]).flatten() for name in before])
+    losses = [[record["loss"] for record in records] for records in runs]
+    assert losses[0] != losses[1] and losses[1] == pytest.approx(losses[0], rel=0.01)
+    full, half = way.values()
+    assert 0 < (full - half).norm() < 0.05 * full.norm()
+    assert all(value.dtype == torch.float32 for value in model.state_dict().values())
 
 
 @pytest.mark.parametrize(
@@ -318,33 +326,3 @@ def test_data_must_match_row_for_row():
         TrainingData(torch.zeros(3, 1), {"tag_ids": torch.zeros(2, 1)})
     with pytest.raises(ValueError, match="no image"):
         TrainingData(torch.zeros(0, 1), {})
-
-
-TWO_PROCESSES = """
-import os, sys, torch
-from dataclasses import replace
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_training import CONFIG, TrainingData, network, train
-features = torch.randn(18, 5, generator=torch.Generator().manual_seed(1))
-data = TrainingData(features, {"tag_ids": torch.arange(18)[:, None] % 7})
-model = network()
-records = list(train(model, data, replace(CONFIG, devices=2), Path(sys.argv[2]) / "run.pt"))
-assert list(train(network(), data, replace(CONFIG, devices=2), Path(sys.argv[2]) / "run.pt")) == records
-(Path(sys.argv[2]) / f"rank{os.environ['RANK']}").write_text(str(model.state_dict()))
-"""
-
-
-@pytest.mark.slow
-def test_two_processes_train_one_model(tmp_path):
-    script = tmp_path / "two.py"
-    script.write_text(TWO_PROCESSES)
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    result = subprocess.run(
-        [*launch, str(script), str(Path(__file__).parent), str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    assert (tmp_path / "rank0").read_text() == (tmp_path / "rank1").read_text()

@@ -19,6 +19,7 @@ from ctrh.encoding import relaxed_codes
 from ctrh.methods.deep import DeepHasher, HashNetwork, Inputs, full_precision, readable
 from ctrh.methods.fjsph_losses import FJSPHLossConfig, hadamard_anchors, total_loss
 from ctrh.network import HashLayer
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig, TrainingData
 
 
@@ -90,8 +91,9 @@ class FJSPHNetwork(HashNetwork):
         image, text = self.hidden(self.backbone(batch["x"])), refine_text(batch["text"])
         codes = [2 * layer(side) - 1 for layer, side in ((self.hash, image), (hash_text, text))]
         compared = codes if self.config.contrast_on == "codes" else [image, text]
-        with full_precision(*codes, *compared, self.centres) as (u, w, first, second, centres):
-            return total_loss(u, w, (first, second), batch["labels"], centres, self.config.losses)
+        *sides, labels = gathered(*codes, *compared, batch["labels"])
+        with full_precision(*sides, self.centres) as (u, w, first, second, centres):
+            return total_loss(u, w, (first, second), labels, centres, self.config.losses)
 
 
 class FJSPH(DeepHasher):

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
 from ctrh.network import NO_TAG
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
 
@@ -120,7 +121,7 @@ class MGRNNetwork(HashNetwork):
         place = random_tag(tag_ids)
         guess = self.graph.at_mask(image, self.text, tag_ids, place)
         tag = tag_ids.gather(1, place[:, None])[:, 0]
-        with full_precision(h, self.mapping(h), r, guess) as (h, v, r, guess):
+        with full_precision(*gathered(h, self.mapping(h), r), guess) as (h, v, r, guess):
             terms = {
                 "pairwise": similarity_loss(h, r),
                 "hinge": hinge_loss(r, v, self.config.margin),

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ctrh.losses import quantisation_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
 from ctrh.network import NO_TAG
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
 PUBLISHED = TrainConfig(epochs=50, batch_size=50)
@@ -117,7 +118,7 @@ class TagEmbeddingNetwork(HashNetwork):
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """A batch: ``x`` as in ``forward``, ``tag_ids`` (N, M), and what ``tag_weights`` needs -> loss, terms."""
         t = tag_vectors(self.text, batch["tag_ids"], self.tag_weights(batch))
-        with full_precision(*self.predicted(batch["x"]), t) as (h, v, t):
+        with full_precision(*gathered(*self.predicted(batch["x"]), t)) as (h, v, t):
             terms = {
                 "pairwise": pairwise_loss(h, t),
                 "ranking": ranking_loss(v, t, self.margin),

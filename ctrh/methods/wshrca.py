@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
 from ctrh.network import Mapping, TagWeighting
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
 
@@ -61,7 +62,7 @@ class WSHRCANetwork(HashNetwork):
         h = self(batch["x"])
         v = self.mapping(h)
         r, _ = self.attention(v, self.text, batch["tag_ids"])
-        with full_precision(h, v, r) as (h, v, r):
+        with full_precision(*gathered(h, v, r)) as (h, v, r):
             terms = {
                 "pairwise": similarity_loss(h, r),
                 "hinge": hinge_loss(r, v, self.config.margin),

@@ -352,7 +352,10 @@ def versions() -> dict[str, str]:
 def code_key() -> str:
     """Names the source of what happens within a run; what happens before is in the problem's content."""
     package = Path(ctrh.__file__).parent
-    single = [package / name for name in ("encoding.py", "losses.py", "network.py", "training.py")]
+    single = [
+        package / name
+        for name in ("augment.py", "encoding.py", "losses.py", "network.py", "parallel.py", "training.py")
+    ]
     files = [*single, *(package / "methods").glob("*.py"), *(package / "retrieval").glob("*.py")]
     texts = {str(path.relative_to(package)): path.read_bytes() for path in files}
     return content_key({name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})

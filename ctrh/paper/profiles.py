@@ -223,7 +223,7 @@ PAPER = Profile(
     backbone="alexnet",
     end_to_end=True,
     finetune=FinetuneConfig(),
-    train=TrainConfig(accelerator="auto"),
+    train=TrainConfig(accelerator="auto", augment=True),
     top=5000,
     seeds=(0, 1, 2),
     study=PAPER_STUDY,
