@@ -22,7 +22,7 @@ from ctrh.retrieval.codes import pack
 from ctrh.retrieval.search import HammingIndex
 from ctrh.store import replacing
 
-CONFIG, WEIGHTS, INDEX, NAMES = FILES = "config.json", "ctrh.safetensors", "codes.npz", "names.json"
+CONFIG, WEIGHTS, INDEX, NAMES = FILES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
 
 
 @dataclass(frozen=True)

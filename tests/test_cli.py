@@ -207,7 +207,7 @@ def test_search_refuses_what_is_not_a_whole_model_of_these_weights(fit, folder, 
     capsys.readouterr()
     assert "no such file" in failed(capsys, main([*search, str(tmp_path / "gone.jpg")]))
     assert "not a picture" in failed(capsys, main([*search, str(folder / "tags.csv")]))
-    for name in ("config.json", "names.json", "ctrh.safetensors", "codes.npz"):
+    for name in ("config.json", "names.json", "ctrh.safetensors", "codes.index"):
         whole = (fit.out / name).read_bytes()
         for part in (whole[: len(whole) // 2], b""):
             (fit.out / name).write_bytes(part)

@@ -1,63 +1,209 @@
-"""Exact nearest codes by Hamming distance, over FAISS's flat binary index."""
+"""Nearest codes by Hamming distance: exact, in memory or straight from the disk, or approximate for millions."""
 
 from __future__ import annotations
 
-import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal
 
 import faiss
 import numpy as np
 
+from ctrh.retrieval.code_file import read_code_file, write_code_file
 from ctrh.retrieval.codes import check_packed
-from ctrh.store import replacing
+
+NO_ITEM = -1
+KINDS = ("exact", "hnsw", "ivf", "multi-hash")
+COUNTERS_AT_ONCE = 64_000_000  # bytes that FAISS's counting sort takes for the queries of a batch
+
+
+@dataclass(frozen=True)
+class IndexConfig:
+    """How to search. ``kind`` is one of
+
+    - "exact": every code is compared; the only kind that may stay on the disk;
+    - "hnsw": a graph of near codes, ``links`` a code and layer (Malkov and Yashunin 2018);
+    - "ivf": the codes in ``cells`` around medoid codes, 0 for four times the root of their number (Jégou et al. 2011);
+    - "multi-hash": ``tables`` hash tables, each by its own share of the bits, 0 for 16 bits a table (Norouzi et al.
+      2012).
+
+    ``effort``: how much of it a query looks at: codes kept on the way ("hnsw"), cells ("ivf"), bits flipped in each
+    table ("multi-hash"); more finds more and takes longer. 0 for 128, 32 and 1.
+    """
+
+    kind: Literal["exact", "hnsw", "ivf", "multi-hash"] = "exact"
+    links: int = 16
+    cells: int = 0
+    tables: int = 0
+    effort: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.links < 2 or min(self.cells, self.tables, self.effort) < 0:
+            raise ValueError(f"links must be at least 2; cells, tables and effort not negative, got {self}")
 
 
 class HammingIndex:
-    """The codes of a database, ready to be searched.
+    """The codes of a database, ready to be searched; items can be added and removed.
 
-    ``codes``: (N, ceil(K/8)) uint8, packed by :func:`ctrh.retrieval.codes.pack`; ``bits``: K, any number from
-    1 on. Raises ``ValueError`` for codes that are not packed like that, and for an empty database.
+    ``codes``: (N, ceil(K/8)) uint8, packed by :func:`ctrh.retrieval.codes.pack`; ``bits``: K, any number from 1 on;
+    ``ids``: (N,) int64, not negative and all different, the items' names in the answers (0..N-1 unless given).
+    Raises ``ValueError`` for codes that are not packed like that, other ids, and an empty database.
     """
 
-    def __init__(self, codes: np.ndarray, bits: int):
+    def __init__(
+        self,
+        codes: np.ndarray,
+        bits: int,
+        ids: np.ndarray | None = None,
+        config: IndexConfig = IndexConfig(),
+    ) -> None:
         self.codes = np.ascontiguousarray(check_packed(codes, bits))
         self.bits = bits
+        self.config = config
         if len(codes) == 0:
             raise ValueError("an index needs at least one code")
-        # The filling bits are zero on both sides, so they add nothing to a distance.
-        self._index = faiss.IndexBinaryFlat(8 * self.codes.shape[1])
-        # Counting sort takes codes as they come: equal distances stay in order by construction, not by luck.
-        self._index.use_heap = False
-        self._index.add(self.codes)
+        self.ids = np.arange(len(codes)) if ids is None else _checked_ids(ids, len(codes))
+        self._structure: faiss.IndexBinary | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """The ``k`` nearest codes of each query, nearest first, equal distances by the lower index.
+        """The ``k`` nearest codes of each query, nearest first; "exact": equal distances in the order of the codes.
 
-        ``queries``: (Q, ceil(K/8)) uint8 -> distances (Q, min(k, N)) int32 and indices (Q, min(k, N)) int64.
+        ``queries``: (Q, ceil(K/8)) uint8 -> distances (Q, min(k, N)) int32 and ids (Q, min(k, N)) int64. Where an
+        approximate index finds fewer, the rest has the distance K + 1 and the id ``NO_ITEM``.
         Raises ``ValueError`` for ``k`` < 1 or queries of another width.
         """
         check_packed(queries, self.bits, "queries")
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
-        return self._index.search(np.ascontiguousarray(queries), min(k, len(self)))
+        queries, k = np.ascontiguousarray(queries), min(k, len(self))
+        if self.config.kind == "exact":
+            distances, rows = _scan(queries, self.codes, k)
+        else:
+            distances, rows = self._built().search(queries, k)
+        found = rows >= 0
+        return np.where(found, distances, self.bits + 1), np.where(found, self.ids[rows], NO_ITEM)
+
+    def add(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """More items behind those that are there. codes: (M, ceil(K/8)), ids: (M,), from the largest one on if None.
+
+        Raises ``ValueError`` for an id that is taken.
+        """
+        check_packed(codes, self.bits)
+        more = np.arange(len(codes)) + self.ids.max() + 1 if ids is None else ids
+        # All of them are checked before anything changes.
+        ids = _checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes))
+        self.codes, self.ids = np.concatenate([self.codes, codes]), ids
+        if self._structure is not None:
+            self._structure.add(np.ascontiguousarray(codes))
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Takes items away; an approximate index is built anew at the next search.
+
+        Raises ``ValueError`` for an id that is not there, and when none would be left.
+        """
+        ids = np.unique(ids)
+        gone = np.isin(self.ids, ids)
+        if gone.sum() != len(ids):
+            missing = np.setdiff1d(ids, self.ids)
+            raise ValueError(f"{len(missing)} of the ids are not in the index, such as {missing[0]}")
+        if gone.all():
+            raise ValueError("an index needs at least one code: remove the file instead")
+        self.codes, self.ids, self._structure = self.codes[~gone], self.ids[~gone], None
 
     def save(self, path: str | Path) -> None:
-        """Writes codes and bits to ``path`` (numpy's npz), whole or not at all."""
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, codes=self.codes, bits=np.int64(self.bits))
+        """Writes everything to one file (:mod:`ctrh.retrieval.code_file`), whole or not at all."""
+        parts = {"codes": self.codes, "ids": self.ids}
+        if self.config.kind != "exact":
+            parts["structure"] = faiss.serialize_index_binary(self._built())
+        write_code_file(path, {"bits": self.bits, "config": asdict(self.config)}, parts)
 
     @classmethod
-    def load(cls, path: str | Path) -> HammingIndex:
-        """Reads what :meth:`save` wrote. Raises ``ValueError`` for a damaged or other file."""
-        content = Path(path).read_bytes()
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-                return cls(stored["codes"], int(stored["bits"]))
-        # The arrays have checksums; what a wrong byte elsewhere raises is the choice of numpy and zipfile.
-        except Exception as error:
-            raise ValueError(
-                f"{path} is damaged or not an index: build and save it anew ({error})"
-            ) from error
+    def load(cls, path: str | Path, mapped: bool = False, verify: bool = True) -> HammingIndex:
+        """Reads what :meth:`save` wrote.
+
+        ``mapped`` (only "exact"): codes and ids stay on the disk, and the system keeps in memory what it has room for;
+        adding and removing then make copies and leave the file as it is. ``verify=False`` skips the checksum, for
+        which the file is read once. The checksum finds damage, not malice: load only files that you trust.
+        Raises ``ValueError`` for a damaged or other file.
+        """
+        about, parts = read_code_file(path, mapped, verify)
+        config = IndexConfig(**about["config"])
+        if mapped and config.kind != "exact":
+            raise ValueError(f"{path} holds an index of kind {config.kind!r}: only exact ones can be mapped")
+        index = cls.__new__(cls)  # the file's checksum has vouched for what the constructor would check
+        index.codes, index.ids, index.bits, index.config = parts["codes"], parts["ids"], about["bits"], config
+        index._structure = None
+        if "structure" in parts:
+            index._structure = faiss.deserialize_index_binary(parts["structure"])
+        return index
+
+    def _built(self) -> faiss.IndexBinary:
+        if self._structure is None:
+            self._structure = _BUILDERS[self.config.kind](self.codes, self.bits, self.config)
+        return self._structure
+
+
+def _scan(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (Q, k) int32 and rows (Q, k) int64 of the nearest codes, equal ones in their order."""
+    batch = max(1, COUNTERS_AT_ONCE // (8 * k * (8 * codes.shape[1] + 1)))
+    parts = [
+        # Counting ("mc") takes codes as they come: equal distances stay in order by construction, not by luck.
+        faiss.knn_hamming(queries[start : start + batch], codes, k, variant="mc")
+        for start in range(0, len(queries), batch)
+    ]
+    if not parts:
+        return np.empty((0, k), np.int32), np.empty((0, k), np.int64)
+    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+
+
+def _hnsw(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    index = faiss.IndexBinaryHNSW(8 * codes.shape[1], config.links)
+    index.hnsw.efSearch = config.effort or 128
+    index.add(codes)
+    return index
+
+
+def _ivf(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    cells = min(config.cells or max(1, round(4 * len(codes) ** 0.5)), len(codes))
+    quantizer = faiss.IndexBinaryFlat(8 * codes.shape[1])
+    index = faiss.IndexBinaryIVF(quantizer, 8 * codes.shape[1], cells)
+    index.nprobe = min(config.effort or 32, cells)
+    # 40 codes a cell are what FAISS asks for; evenly spaced ones, so that no order of the database matters.
+    index.cp.min_points_per_centroid = 1
+    index.train(np.ascontiguousarray(codes[:: max(1, len(codes) // (40 * cells))]))
+    index.add(codes)
+    # The quantizer must outlive the index, which only borrows it.
+    index.own_fields = True
+    quantizer.this.disown()
+    return index
+
+
+def _multi_hash(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    tables = min(config.tables or max(1, round(bits / 16)), bits)
+    share = min(bits // tables, 32)
+    index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], tables, share)
+    index.nflip = min(config.effort or 1, share)
+    index.add(codes)
+    return index
+
+
+_BUILDERS: dict[str, Callable[[np.ndarray, int, IndexConfig], faiss.IndexBinary]] = {
+    "hnsw": _hnsw,
+    "ivf": _ivf,
+    "multi-hash": _multi_hash,
+}
+
+
+def _checked_ids(ids: np.ndarray, count: int) -> np.ndarray:
+    ids = np.asarray(ids)
+    if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be ({count},) whole numbers, got {ids.shape} {ids.dtype}")
+    if ids.min() < 0 or len(np.unique(ids)) != count:
+        raise ValueError("ids must not be negative, and an id can be given to one code only")
+    return ids.astype(np.int64)
