@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from study_problem import TINY, problem  # noqa: F401
 
 from ctrh.paper.article_claims import BITS, DATASETS, METHODS, all_claims
-from ctrh.paper.claim_numbers import measured_cells
+from ctrh.paper.claim_numbers import cost_cells, measured_cells
 from ctrh.paper.claims import (
     FAILS,
     HOLDS,
@@ -15,6 +16,7 @@ from ctrh.paper.claims import (
     Cell,
     Claim,
     Contrast,
+    Estimate,
     claims_table,
     judge,
     parts_table,
@@ -76,12 +78,44 @@ def test_about_equal_means_within_the_bound(other, spread, verdict):
     assert judge(claim, numbers(spread=spread, a=0, b=other)).verdict == verdict
 
 
-def test_costs_are_compared_in_percent():
-    made = {cell("a"): np.array([[11.0], [11.2], [10.8]]), cell("b"): np.full((3, 1), 10.0)}
-    contrast = Contrast((cell("a"),), (cell("b"),), relative=True)
-    outcome = judge(Claim("about as fast", ((contrast,),), within=20.0), made)
-    assert outcome.value == pytest.approx(10) and outcome.verdict == HOLDS
-    assert judge(Claim("about as fast", ((contrast,),), within=12.0), made).verdict == OPEN
+def test_costs_are_compared_in_percent_with_bounds_at_their_worst():
+    claim = Claim("about as fast", ((Contrast((cell("a"),), (cell("b"),), relative=True),),), within=20.0)
+    made = {cell("a"): Estimate(11.0, 10.8, 11.2), cell("b"): Estimate(10.0, 9.9, 10.1)}
+    outcome = judge(claim, made)
+    expected = [100 * (more / less - 1) for more, less in ((11.0, 10.0), (10.8, 10.1), (11.2, 9.9))]
+    assert [outcome.value, outcome.low, outcome.high] == pytest.approx(expected)
+    assert outcome.verdict == HOLDS
+    assert judge(replace(claim, within=12.0), made).verdict == OPEN
+    assert judge(replace(claim, within=5.0), made).verdict == FAILS
+
+
+def test_cost_cells_are_those_of_alexnet():
+    about = {"dataset": "scenes-nus", "bits": 64}
+    rows = pd.DataFrame(
+        [
+            {
+                "method": "CTRH",
+                "backbone": "guide",
+                "metric": "time_ms",
+                "mean": 1.0,
+                "low": 0.9,
+                "high": 1.1,
+            },
+            {
+                "method": "CTRH",
+                "backbone": "alexnet",
+                "metric": "alexnet_time_ms",
+                "mean": 4.0,
+                "low": 3.0,
+                "high": 5.0,
+            },
+            {"method": "CTRH", "backbone": "alexnet", "metric": "alexnet_memory_mb", "mean": 229.0},
+        ]
+    ).assign(**about)
+    assert cost_cells(rows, DEMO) == {
+        Cell("cost", "CTRH", "nuswide", 64, "time_ms"): Estimate(4.0, 3.0, 5.0),
+        Cell("cost", "CTRH", "nuswide", 64, "memory_mb"): Estimate(229.0, 229.0, 229.0),
+    }
 
 
 def test_averages_are_taken_within_seed_and_query():

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ctrh.paper.effects import collapses, collapses_in_words, effects, interval, paired, precisions, verdict
+from ctrh.paper.effects import (
+    collapses,
+    collapses_in_words,
+    counted,
+    effects,
+    interval,
+    listed,
+    paired,
+    precisions,
+    verdict,
+)
 
 QUERIES = 60
 
@@ -110,3 +120,14 @@ def test_collapsed_codes_are_told():
         collapses_in_words(results) == "Codes have collapsed in 1 of 2 runs: flat (scenes-mir, 48 bits: 1)."
     )
     assert collapses_in_words(results[:1]) == "Codes have collapsed in 0 of 1 runs."
+
+
+def test_effects_in_words():
+    base = np.linspace(0, 0.5, QUERIES)
+    results = [made_up("CTRH", base, seed) for seed in (0, 1)]
+    results += [made_up("better", base + 0.1, seed, collapsed=True) for seed in (0, 1)]
+    rows = effects(results, "CTRH").query("metric == 'map_all'")
+    assert counted(rows) == "better in 1, worse in 0, undecided in 0 of 1"
+    assert listed(rows) == "- **better**: scenes-mir +10.0 (+10.0 to +10.0: better), collapsed: 2 of 2"
+    single = effects([made_up("CTRH", base), made_up("x", base)], "CTRH").query("metric == 'map_all'")
+    assert listed(single) == "- **x**: scenes-mir +0.0 (one seed: no interval)"

@@ -189,10 +189,16 @@ def test_plots_draw_all_rows():
 
 
 def test_rows_of_a_real_grid_make_the_table(problem):  # noqa: F811
-    small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0,))
-    tables = ablation.ablation_tables(run_grid(ablation.variant_runs(small), jobs=1), small)
+    small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0, 1))
+    runs = ablation.variant_runs(small)
+    tables = ablation.ablation_tables(run_grid(runs, jobs=1), small)
     assert {number: set(table["metric"]) for number, table in tables.items()} == {
         4: {"map_10"},
         5: {"map_all"},
     }
     assert len(tables[4]) == 4 * 2
+    rows = ablation.step_effects(results(runs, jobs=1)).query("metric == 'map_10'")
+    assert list(rows["label"].unique()) == ["TR", "TR+TW", "CTRH"] and len(rows) == 6
+    added = ablation.steps(tables[4]).loc["scenes-mir"]
+    for row in rows.itertuples():
+        assert row.difference == pytest.approx(added.loc[row.label, row.bits])

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from itertools import product
 
 import numpy as np
+import pandas as pd
 
-from ctrh.paper.claims import Cell
+from ctrh.paper.claims import Cell, Estimate
+from ctrh.paper.cost_tables import ALEXNET
 from ctrh.paper.effects import precisions
 from ctrh.paper.experiments import Run, make_run, results
 from ctrh.paper.profiles import Profile
@@ -40,4 +42,20 @@ def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
             name, score = stands_for.get(label, label), metrics.get(metric, metric)
             cell = Cell(study, name, article[dataset], bits, score)
             cells[cell] = np.stack([seeds[seed] for seed in sorted(seeds)])
+    return cells
+
+
+def cost_cells(rows: pd.DataFrame, profile: Profile) -> dict[Cell, Estimate]:
+    """The times and sizes of Table 3 (:func:`ctrh.paper.cost_tables.cost_rows`): of the AlexNet networks, as the article's.
+
+    A number without bounds is exact.
+    """
+    article = {each.data.name: each.article for each in profile.datasets}
+    alexnet = rows[rows["backbone"] == "alexnet"]
+    cells = {}
+    for row in alexnet.assign(metric=alexnet["metric"].str.removeprefix(ALEXNET)).itertuples():
+        low, high = (row.mean if np.isnan(bound) else bound for bound in (row.low, row.high))
+        cells[Cell("cost", row.method, article[row.dataset], row.bits, row.metric)] = Estimate(
+            row.mean, low, high
+        )
     return cells

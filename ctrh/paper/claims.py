@@ -34,6 +34,19 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A number that comes with its own bounds (95 %), such as a median time."""
+
+    value: float
+    low: float
+    high: float
+
+
+# What is known of a cell: (S, Q) scores of seeds and queries, or an estimate.
+Numbers = Mapping[Cell, np.ndarray | Estimate]
+
+
+@dataclass(frozen=True)
 class Contrast:
     """The mean of the cells ``more`` less that of ``less``; ``relative``: in percent of the latter."""
 
@@ -41,9 +54,23 @@ class Contrast:
     less: tuple[Cell, ...]
     relative: bool = False
 
-    def of(self, numbers: Mapping[Cell, np.ndarray]) -> np.ndarray:
-        """(S, Q) out of the (S, Q) numbers of its cells; raises ``KeyError`` where one is missing."""
-        more, less = (np.mean([numbers[cell] for cell in part], axis=0) for part in (self.more, self.less))
+    def bounds(self, numbers: Numbers, level: float = 0.95) -> tuple[float, float, float]:
+        """The difference, and its bounds; raises ``KeyError`` where a cell is missing.
+
+        Scores are paired by seed and query (:func:`ctrh.paper.effects.interval`); of two estimates, both bounds are
+        taken at their worst.
+        """
+        more, less = ([numbers[cell] for cell in cells] for cells in (self.more, self.less))
+        if isinstance(more[0], Estimate):
+            (one,), (other,) = more, less
+            return (
+                self._less(one.value, other.value),
+                self._less(one.low, other.high),
+                self._less(one.high, other.low),
+            )
+        return interval(self._less(np.mean(more, axis=0), np.mean(less, axis=0)), level)
+
+    def _less(self, more, less):
         return 100 * (more / less - 1) if self.relative else more - less
 
 
@@ -74,23 +101,26 @@ class Outcome:
     verdict: str
 
 
-def judge(claim: Claim, numbers: Mapping[Cell, np.ndarray]) -> Outcome:
-    """What ``numbers``, (S, Q) of seeds and queries each, say of a claim; undecided where one is missing.
+def judge(claim: Claim, numbers: Numbers) -> Outcome:
+    """What ``numbers`` say of a claim; undecided where one is missing.
 
     [low, high] covers the greatest (over options) of the smallest (within one) true differences with 95 % confidence:
     its lower bound is the greatest of the smallest lower bounds at a level divided among the options, its upper bound
     the same of the upper ones at a level divided within the option. A claim holds when all of it is above 0, and does
     not when all of it is below; with a bound, inside and outside of it.
     """
+    shared = 1 - 0.05 / len(claim.options)
     try:
-        values = [[contrast.of(numbers) for contrast in option] for option in claim.options]
+        lowest = [[part.bounds(numbers, shared) for part in option] for option in claim.options]
+        highest = [
+            [part.bounds(numbers, 1 - 0.05 / len(option)) for part in option] for option in claim.options
+        ]
     except KeyError:
         return Outcome(float("nan"), float("nan"), float("nan"), OPEN)
-    value = max(min(part.mean() for part in option) for option in values)
-    shared = 1 - 0.05 / len(values)
-    low = max(min(interval(part, shared)[1] for part in option) for option in values)
-    high = max(min(interval(part, 1 - 0.05 / len(option))[2] for part in option) for option in values)
-    return Outcome(float(value), low, high, _verdict(low, high, claim.within))
+    value = max(min(value for value, _, _ in option) for option in lowest)
+    low = max(min(low for _, low, _ in option) for option in lowest)
+    high = max(min(high for _, _, high in option) for option in highest)
+    return Outcome(value, low, high, _verdict(low, high, claim.within))
 
 
 def _verdict(low: float, high: float, within: float | None) -> str:
@@ -101,7 +131,7 @@ def _verdict(low: float, high: float, within: float | None) -> str:
     return FAILS if low > within or high < -within else OPEN
 
 
-def stated(claim: Claim, numbers: Mapping[Cell, np.ndarray]) -> tuple[float, bool | None]:
+def stated(claim: Claim, numbers: Numbers) -> tuple[float, bool | None]:
     """The value of the article's own numbers and whether they bear the claim out; NaN and None where it prints none."""
     value = judge(claim, numbers).value
     if np.isnan(value):
@@ -119,7 +149,7 @@ def published_cells() -> dict[Cell, np.ndarray]:
     return cells
 
 
-def claims_table(claims: Sequence[Claim], measured: Mapping[Cell, np.ndarray]) -> pd.DataFrame:
+def claims_table(claims: Sequence[Claim], measured: Numbers) -> pd.DataFrame:
     """A row per claim: ``claim``, ``published``, ``measured``, ``low``, ``high`` (in points of mAP, or percent where a
     claim is of costs), ``verdict``."""
     printed = published_cells()
@@ -130,7 +160,7 @@ def claims_table(claims: Sequence[Claim], measured: Mapping[Cell, np.ndarray]) -
     return pd.DataFrame(rows, columns=["claim", "published", "measured", "low", "high", "verdict"])
 
 
-def parts_table(claims: Sequence[Claim], measured: Mapping[Cell, np.ndarray]) -> pd.DataFrame:
+def parts_table(claims: Sequence[Claim], measured: Numbers) -> pd.DataFrame:
     """A row per contrast of every claim, which tells what a verdict rests on: ``claim``, ``option``, ``more``, ``less``,
     ``dataset``, ``metric``, ``bits``, ``published``, ``measured``, ``low``, ``high`` (95 % each)."""
     printed = published_cells()

@@ -104,6 +104,30 @@ def verdict(low: float, high: float) -> str:
     return VERDICTS[0] if low > 0 else VERDICTS[1] if high < 0 else VERDICTS[2]
 
 
+def counted(rows: pd.DataFrame) -> str:
+    """ "better in 3, worse in 0, undecided in 5 of 8": the verdicts of rows of :func:`effects`."""
+    counts = ", ".join(f"{each} in {(rows['verdict'] == each).sum()}" for each in VERDICTS)
+    return f"{counts} of {len(rows)}"
+
+
+def listed(rows: pd.DataFrame, name: str = "label") -> str:
+    """Rows of :func:`effects` as a list in Markdown, a line for each ``name``: the points on every data set, verdicts."""
+    lines = []
+    for label, part in rows.groupby(name, sort=False):
+        texts = [
+            f"{row.dataset} {row.difference:+.1f}{_span(row)}{', ' + row.note if row.note else ''}"
+            for row in part.itertuples()
+        ]
+        lines.append(f"- **{label}**: {'; '.join(texts)}")
+    return "\n".join(lines)
+
+
+def _span(row) -> str:
+    if row.low != row.low:
+        return " (one seed: no interval)"
+    return f" ({row.low:+.1f} to {row.high:+.1f}: {row.verdict})"
+
+
 def collapses(results: Iterable[RunResult]) -> dict[tuple[str, int, str], int]:
     """(data set, bits, label) -> of how many runs the codes have collapsed; only those with some."""
     found: dict[tuple[str, int, str], int] = {}

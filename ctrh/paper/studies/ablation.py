@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import pairwise, product
 
 import pandas as pd
 
 from ctrh.losses import LossConfig
-from ctrh.paper.experiments import Run, default_settings, make_run
+from ctrh.paper.effects import effects
+from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tables import article_table
 
@@ -84,3 +86,11 @@ def steps(table: pd.DataFrame, column: str = "mean") -> pd.DataFrame:
     cells = table.pivot(index=["dataset", "bits"], columns="variant", values=column)[list(VARIANTS)]
     added = cells.diff(axis="columns").drop(columns=VARIANTS[0])
     return added.stack().unstack("bits").rename_axis(index=["dataset", "step to"])
+
+
+def step_effects(results: Sequence[RunResult]) -> pd.DataFrame:
+    """:func:`ctrh.paper.effects.effects` of each row of Tables 4 and 5 over the row before."""
+    frames = []
+    for before, step in pairwise(VARIANTS):
+        frames.append(effects([each for each in results if each.run.label in (before, step)], before))
+    return pd.concat(frames, ignore_index=True)

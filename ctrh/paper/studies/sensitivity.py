@@ -8,11 +8,14 @@ from itertools import product
 
 import pandas as pd
 
+from ctrh.guide.quality import tag_quality
 from ctrh.paper.effects import collapses, effects
 from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
+from ctrh.paper.problems import photos_of, tags_of
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.studies.ablation import with_refinement, with_tag_balance
 from ctrh.paper.tables import over_seeds
+from ctrh.paper.tag_tables import tag_config
 
 PARAMETERS = {
     "α": "share of the fine-tuned weights, Eq. (2)",
@@ -98,6 +101,22 @@ def best_values(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
                 same = {name: ahead[name] for name in same} | {"best": float(ahead["label"].split(" = ")[1])}
             lines.append(line | same)
     return pd.DataFrame(lines)
+
+
+def tag_quality_rows(profile: Profile) -> pd.DataFrame:
+    """What α does to the tags: ``dataset``, ``alpha``, ``precision`` of the replaced tags over the training photos, pooled,
+    in percent. Empty where the truth is not known.
+    """
+    rows = []
+    for dataset, alpha in product(profile.datasets, profile.study.alphas):
+        photos = photos_of(dataset.data)
+        if photos.truth is None:
+            continue
+        train = photos.split.train
+        given = tags_of(photos, dataset.data, tag_config(profile, dataset, alpha))[train]
+        quality = tag_quality(given, photos.truth[train])
+        rows.append((dataset.data.name, alpha, 100 * quality.precision_micro))
+    return pd.DataFrame(rows, columns=["dataset", "alpha", "precision"])
 
 
 def _label(parameter: str, value: float) -> str:
