@@ -55,21 +55,31 @@ def write(path: Path, lines: list[str], end: str = "\n", last: bool = True) -> N
     path.write_bytes((end.join(lines) + (end if last else "")).encode())
 
 
+def _mentioned(generator: np.random.Generator, shown: list[str], words: list[str]) -> list[str]:
+    """Most of what is shown, up to three words that are wrong, and up to four that say nothing."""
+    right = [name for name in shown if generator.random() < 0.8]
+    wrong = generator.choice(words, generator.integers(0, 4), replace=False).tolist()
+    empty = generator.choice(NOISE, generator.integers(1, 5), replace=False).tolist()
+    return list(dict.fromkeys([*right, *wrong, *empty]))
+
+
 def write_mirflickr(
-    folder: Path, photos: int = 40, seed: int = 0, size: tuple[int, int] = (120, 90)
+    folder: Path, photos: int = 40, seed: int = 0, words: int = 24, size: tuple[int, int] = (120, 90)
 ) -> Written:
-    """im1.jpg ... below ``folder``/mirflickr; im3 has no tag, im4 a common tag alone, im6 no label."""
+    """im1.jpg ... below ``folder``/mirflickr; im3 has no tag, im4 a common tag alone, im6 no label.
+
+    ``words``: how many of the concepts photos show and are tagged with.
+    """
     generator = np.random.default_rng(seed)
     written = Written()
     common = [*MIR_CONCEPTS, *NOISE[:4]]
     members: dict[str, list[int]] = {name: [] for name in MIR_CONCEPTS}
     strict: dict[str, list[int]] = {name: [] for name in MIR_STRICT}
     for number in range(1, photos + 1):
-        mine = {int(index) for index in generator.choice(24, generator.integers(1, 4), replace=False)}
-        mine.add(number % 24)
+        mine = {int(index) for index in generator.choice(words, generator.integers(1, 4), replace=False)}
+        mine.add(number % words)
         names = [MIR_CONCEPTS[index] for index in sorted(mine)]
-        tags = [name for name in names if generator.random() < 0.7] + [str(generator.choice(NOISE))]
-        tags.append(ODD[number % len(ODD)])
+        tags = [*_mentioned(generator, names, MIR_CONCEPTS[:words]), ODD[number % len(ODD)]]
         tags = {3: [], 4: ["explore"]}.get(number, tags)
         names = [] if number == 6 else names
         for name in names:
@@ -129,8 +139,7 @@ def write_nuswide(
             mine.add(10 + (number * 7) % 71)
         mine = {40} if number == 5 else mine
         concepts = [NUS_CONCEPTS[index] for index in sorted(mine)]
-        tags = [name for name in concepts if generator.random() < 0.8]
-        tags += [str(generator.choice(NOISE)), ODD[number % len(ODD)], "notinthelist"]
+        tags = [*_mentioned(generator, concepts, NUS_CONCEPTS[:10]), ODD[number % len(ODD)], "notinthelist"]
         tags = {3: [], 4: ["geotagged"]}.get(number, tags)
         identity = 2124494100 + (8 if number == 9 else number)
         name = f"{concepts[0]}/{number:04}_{identity}.jpg"

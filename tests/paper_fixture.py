@@ -33,8 +33,8 @@ CHANGES = {
 
 def write_everything(folder: Path, changes: dict = CHANGES) -> dict[str, Path]:
     """The profile file, the folder of data and that of weights, below ``folder``."""
-    write_mirflickr(folder / "data", photos=20, size=(256, 240))
-    write_nuswide(folder / "data" / "nuswide", photos=24, words=14, size=(256, 240))
+    write_mirflickr(folder / "data", photos=20, words=10, size=(256, 240))
+    write_nuswide(folder / "data" / "nuswide", photos=24, words=10, size=(256, 240))
     write_weights(folder / "weights")
     profile = folder / "paper-fixture.json"
     profile.write_text(json.dumps(changes))

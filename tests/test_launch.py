@@ -127,7 +127,14 @@ def test_script_starts_from_anywhere_through_links_and_spaces(clone, tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--profle", "demo"], ["--profile", "big"], ["--jobs", "0"], ["tset"], ["report", "--only", "1"]],
+    [
+        ["--profle", "demo"],
+        ["--profile", "big"],
+        ["--jobs", "0"],
+        ["tset"],
+        ["report", "--only", "1"],
+        ["--data", "nowhere"],
+    ],
 )
 def test_slip_of_the_pen_is_told_before_the_set_up(clone, tmp_path, arguments):
     refused = start(clone / "run_all.sh", *arguments, cwd=tmp_path)
@@ -144,3 +151,41 @@ def test_without_python_the_remedy_is_told(clone, tmp_path):
         [shutil.which("bash"), clone / "run_all.sh"], env={"PATH": str(tools)}, capture_output=True, text=True
     )
     assert refused.returncode == 1 and "needs Python 3.11" in refused.stderr
+
+
+def test_profiles_of_ones_own_and_folders_become_variables(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CTRH_WORD2VEC", raising=False)
+    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "d").mkdir()
+    options = launch.parser().parse_args(["--profile", "mine.json", "--data", "d", "--weights", "d"])
+    assert options.profile == ("mine", tmp_path / "mine.json")
+    folder = str(tmp_path / "d")
+    assert launch.chosen(options) == {
+        "CTRH_PROFILE": "mine",
+        "CTRH_PROFILE_FILE": str(tmp_path / "mine.json"),
+        "CTRH_DATA": folder,
+        "CTRH_WEIGHTS": folder,
+        "CTRH_WORD2VEC": folder,
+    }
+    monkeypatch.setenv("CTRH_WORD2VEC", "/elsewhere")
+    assert launch.chosen(options)["CTRH_WORD2VEC"] == "/elsewhere"
+    assert launch.chosen(launch.parser().parse_args([])) == {"CTRH_PROFILE": "demo"}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("big", "or a file NAME.json"),
+        ("none.json", "no file"),
+        ("demo.json", "none of"),
+        ("a b.json", "letters"),
+    ],
+)
+def test_names_that_no_profile_can_have(tmp_path, monkeypatch, capsys, name, message):
+    monkeypatch.chdir(tmp_path)
+    if name != "none.json":
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(SystemExit):
+        launch.parser().parse_args(["--profile", name])
+    assert message in capsys.readouterr().err

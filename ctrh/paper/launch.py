@@ -17,6 +17,7 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ("smoke", "demo", "paper")
@@ -31,9 +32,12 @@ profiles:
   smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
   demo    the embedded data, all tables and figures: minutes on a laptop without a GPU or network
   paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
+  FILE    NAME.json with what is other than in one of these, for example
+          {"base": "paper", "seeds": [0], "datasets": {"nuswide": null}}; results go to figures/NAME/
 
 Without an active environment that has the dependencies it makes .venv here (once). Interrupt it whenever you like:
-started again, it goes on where it was. Results: figures/PROFILE/, all of them in its index.html. Cached work: $CTRH_CACHE, else .cache/ctrh here.
+started again, it goes on where it was. Results: figures/PROFILE/, all on one page in its
+index.html. Cached work: $CTRH_CACHE, else .cache/ctrh here.
 """
 
 
@@ -53,6 +57,9 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument(
         "--jobs", type=_positive, metavar="N", help="trainings at the same time (default: one for each core)"
     )
+    options.add_argument(
+        "--check", action="store_true", help="only look whether data and weights are all there, and stop"
+    )
     options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")
     options.add_argument(
         "--save-outputs",
@@ -60,6 +67,13 @@ def parser() -> argparse.ArgumentParser:
         help="also store the outputs in notebooks/ itself, for a commit",
     )
     return options
+
+
+class ProfileChoice(NamedTuple):
+    """A profile by name; ``file``: where one of the user's own is written down."""
+
+    name: str
+    file: Path | None = None
 
 
 def report_parser() -> argparse.ArgumentParser:
@@ -72,10 +86,56 @@ def report_parser() -> argparse.ArgumentParser:
 
 
 def _add_profile_and_data(options: argparse.ArgumentParser) -> None:
-    options.add_argument("--profile", choices=PROFILES, default="demo", help="what to run (default: demo)")
     options.add_argument(
-        "--data", type=Path, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
+        "--profile",
+        type=_profile,
+        default="demo",
+        metavar="{" + ",".join(PROFILES) + ",FILE.json}",
+        help="what to run (default: demo)",
     )
+    options.add_argument(
+        "--data", type=_folder, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
+    )
+    options.add_argument(
+        "--weights",
+        type=_folder,
+        metavar="DIR",
+        help="where weights and word vectors are, before any hub is asked (paper profile)",
+    )
+
+
+def _profile(text: str) -> ProfileChoice:
+    path = Path(text)
+    if text in PROFILES:
+        return ProfileChoice(text)
+    if path.suffix != ".json":
+        raise argparse.ArgumentTypeError(f"choose {', '.join(PROFILES)} or a file NAME.json, got {text!r}")
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {text}")
+    if path.stem in PROFILES or not re.fullmatch(r"[\w-]+", path.stem):
+        raise argparse.ArgumentTypeError(
+            f"the file's name is the profile's, and must be of letters, digits, - and _, and none of {', '.join(PROFILES)}"
+        )
+    return ProfileChoice(path.stem, path.resolve())
+
+
+def _folder(text: str) -> Path:
+    if not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"{text} is not a folder")
+    return Path(text).resolve()
+
+
+def chosen(options: argparse.Namespace) -> dict[str, str]:
+    """The environment variables that tell the library of profile, data and weights."""
+    variables = {"CTRH_PROFILE": options.profile.name}
+    if options.profile.file:
+        variables["CTRH_PROFILE_FILE"] = str(options.profile.file)
+    if options.data:
+        variables["CTRH_DATA"] = str(options.data)
+    if options.weights:
+        variables["CTRH_WEIGHTS"] = str(options.weights)
+        variables.setdefault("CTRH_WORD2VEC", os.environ.get("CTRH_WORD2VEC", str(options.weights)))
+    return variables
 
 
 def _positive(text: str) -> int:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import sys
 import time
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import FrameType
@@ -18,13 +19,14 @@ import nbformat
 import psutil
 
 from ctrh.paper.execution import NotebookError, Position, execute, store_outputs
-from ctrh.paper.launch import parser, say
+from ctrh.paper.launch import chosen, parser, say
 from ctrh.paper.outputs import ROOT, results_dir
 from ctrh.paper.records import Record, digests, record_path, written
 from ctrh.store import cache_dir, content_key
 
 # No cell of these profiles comes near; without a bound a deadlock would wait for ever.
-CELL_SECONDS = {"smoke": 900, "demo": 3600, "paper": None}
+# The profiles that have one take nothing from outside.
+CELL_SECONDS = {"smoke": 900, "demo": 3600}
 
 
 def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
@@ -94,7 +96,7 @@ def run_notebooks(
         line = StatusLine(label)
         target = folder / "notebooks" / path.name
         try:
-            execute(path, target, parameters, CELL_SECONDS[profile], line.show)
+            execute(path, target, parameters, CELL_SECONDS.get(profile), line.show)
         finally:
             line.clear()
         changed = [name for name, when in written(folder).items() if before.get(name) != when]
@@ -179,33 +181,44 @@ def _clock(seconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     began = time.monotonic()
-    data = options.data.resolve() if options.data else None
-    if data and not data.is_dir():
-        raise SystemExit(f"run_all.sh: --data {data} is not a folder")
-    os.environ["CTRH_PROFILE"] = options.profile
+    profile = options.profile.name
+    os.environ.update(chosen(options))
     os.environ["TQDM_DISABLE"] = "1"  # other libraries' bars would be stored in the notebooks, line by line
-    os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
     if options.jobs:
         os.environ["CTRH_JOBS"] = str(options.jobs)
-    if data:
-        os.environ["CTRH_DATA"] = str(data)
     cache_dir().joinpath("notebooks").mkdir(parents=True, exist_ok=True)
     _sweep(cache_dir() / "notebooks")
     try:
         notebooks = find_notebooks(ROOT / "notebooks", options.only)
-        say(f"Profile {options.profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
-        inputs = (library_key(), environment_key(), str(data))
-        run_notebooks(notebooks, options.profile, {"profile": options.profile}, inputs, options.force)
+        say(f"Profile {profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
+        inputs = (library_key(), environment_key(), *_outside(options))
+        if options.check:
+            say("Everything is there.")
+            return
+        os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
+        run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force)
         if options.save_outputs:
             for path in notebooks:
-                store_outputs(results_dir(options.profile) / "notebooks" / path.name, path)
-        run_report(options.profile, inputs, options.force)
+                store_outputs(results_dir(profile) / "notebooks" / path.name, path)
+        run_report(profile, inputs, options.force)
     except (NotebookError, ValueError) as error:
         raise SystemExit(f"\nrun_all.sh: {error}") from error
     say(f"All done in {_clock(time.monotonic() - began)}.")
-    say(f"Tables and figures: {results_dir(options.profile)}")
-    say(f"Executed notebooks: {results_dir(options.profile) / 'notebooks'}")
-    say(f"All on one page: {results_dir(options.profile) / 'index.html'}")
+    say(f"Tables and figures: {results_dir(profile)}")
+    say(f"Executed notebooks: {results_dir(profile) / 'notebooks'}")
+    say(f"All on one page: {results_dir(profile) / 'index.html'}")
+
+
+def _outside(options: Namespace) -> tuple[str, ...]:
+    """Names what the profile takes from outside; ``ValueError`` when something is missing."""
+    if options.profile.name in CELL_SECONDS:
+        return ()  # everything comes with the package, and finding that out would take PyTorch's seconds
+    from ctrh.paper.preflight import preflight
+    from ctrh.paper.profiles import Profile
+
+    say("Looking at what it takes from outside:")
+    found = preflight(Profile.named(options.profile.name))
+    return found, options.profile.file.read_text(encoding="utf-8") if options.profile.file else ""
 
 
 def _sweep(folder: Path) -> None:
