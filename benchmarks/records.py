@@ -33,7 +33,7 @@ def keep(rows: pd.DataFrame, path: Path) -> None:
     """Adds ``rows`` to the table; those of the same name, size (and quantity) make way."""
     key = [column for column in ("name", "size", "quantity") if column in rows]
     if path.is_file():
-        old = pd.read_csv(path)
+        old = pd.read_csv(path, dtype=dict.fromkeys(key, str))
         again = pd.MultiIndex.from_frame(old[key]).isin(pd.MultiIndex.from_frame(rows[key]))
         rows = pd.concat([part for part in (old[~again], rows) if len(part)] or [rows])
     with replacing(path) as temporary:

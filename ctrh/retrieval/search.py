@@ -24,7 +24,7 @@ class IndexConfig:
 
     - "exact": every code is compared; the only kind that may stay on the disk;
     - "hnsw": a graph of near codes, ``links`` a code and layer (Malkov and Yashunin 2018);
-    - "ivf": the codes in ``cells`` around medoid codes, 0 for four times the root of their number (Jégou et al. 2011);
+    - "ivf": the codes in ``cells`` around mean codes, 0 for the root of their number (Sivic and Zisserman 2003);
     - "multi-hash": ``tables`` hash tables, each by its own share of the bits, 0 for 16 bits a table (Norouzi et al.
       2012).
 
@@ -170,7 +170,7 @@ def _hnsw(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinar
 
 
 def _ivf(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
-    cells = min(config.cells or max(1, round(4 * len(codes) ** 0.5)), len(codes))
+    cells = min(config.cells or round(len(codes) ** 0.5), len(codes))
     quantizer = faiss.IndexBinaryFlat(8 * codes.shape[1])
     index = faiss.IndexBinaryIVF(quantizer, 8 * codes.shape[1], cells)
     index.nprobe = min(config.effort or 32, cells)
