@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from importlib.resources import files
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -52,6 +54,14 @@ DASHES = {
     "random": (0, (1, 4)),
 }
 MARKERS = dict(zip(COLOURS, "oDv^sP*X."))
+WIDE_FONTS = (
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "WenQuanYi Zen Hei",
+    "Arial Unicode MS",
+    "Noto Sans",
+    "Unifont",
+)
 OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 
 
@@ -78,6 +88,11 @@ def use_style() -> None:
     """Sets the style for all figures made from now on."""
     with (files("ctrh.paper") / "ctrh.mplstyle").open() as source:
         plt.style.use(Path(source.name))
+    # People tag in all scripts; DejaVu lacks some of them, and not every machine has a font for the rest.
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fallbacks = [name for name in WIDE_FONTS if name in installed]
+    plt.rcParams["font.family"] = [*plt.rcParams["font.family"], *fallbacks]
+    warnings.filterwarnings("ignore", message="Glyph .* missing from font")
 
 
 def clear_ticks(ax: Axes) -> Axes:
