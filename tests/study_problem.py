@@ -27,7 +27,7 @@ def tiny_problem(key: str = "tiny") -> Problem:
     """60 photos of two kinds that features, tags and labels all tell apart."""
     generator = np.random.default_rng(0)
     kind = np.arange(60) % 2
-    features = (generator.normal(size=(60, 12)) + 2 * kind[:, None]).astype(np.float32)
+    features = (generator.normal(size=(60, 16)) + 2 * kind[:, None]).astype(np.float32)
     tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
     labels = np.stack([kind == 0, kind == 1], axis=1)
     text = generator.normal(size=(3, 24)).astype(np.float32)

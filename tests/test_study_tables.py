@@ -12,11 +12,12 @@ from study_problem import TINY, problem  # noqa: F401
 
 from ctrh.backbones import Backbone
 from ctrh.data.images import ArrayImages
+from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.experiments import results, run_grid
 from ctrh.paper.profiles import DEMO
 from ctrh.paper.published import published_table
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
-from ctrh.paper.study_plots import cost_scatter, effect_dots, sensitivity_panel
+from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel
 
 METRICS = ("map_all", "map_1000", "encode_ms")
 
@@ -124,6 +125,16 @@ def test_readings_have_an_effect_each(problem):  # noqa: F811
     assert same["difference"].abs().max() < 0.5
 
 
+def test_other_features_are_compared_within_a_method(problem):  # noqa: F811
+    small = replace(TINY, datasets=TINY.datasets[:1])
+    runs = readings.feature_runs(small)
+    assert len(runs) == 2 * 3 * 3 and len({replace(run, label="") for run in runs}) == len(runs)
+    rows = readings.feature_effects(results(runs, jobs=1))
+    assert list(rows["label"].unique()) == [f"{method} on small-alexnet" for method in ("LSH", "SH", "ITQ")]
+    # The stand-in has the same features for all.
+    assert (rows["difference"] == 0).all() and set(rows["over"]) == {"LSH", "SH", "ITQ"}
+
+
 def test_costs_count_parameters_by_hand():
     linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5), torch.nn.Linear(5, 4))
     linear[1].requires_grad_(False)
@@ -185,6 +196,24 @@ def test_plots_draw_all_rows():
     )
     cost_scatter(axes[2], costs)
     assert [text.get_text() for text in axes[2].texts] == ["a, 1.0 M", "b, 20.0 M"]
+    plt.close(fig)
+
+
+def test_claims_are_drawn_with_and_without_intervals():
+    claims = pd.DataFrame(
+        {
+            "claim": ["one", "two", "three"],
+            "published": [1.0, np.nan, -2.0],
+            "measured": [2.0, -3.0, np.nan],
+            "low": [1.0, -4.0, np.nan],
+            "high": [3.0, -2.0, np.nan],
+            "verdict": [HOLDS, FAILS, OPEN],
+        }
+    )
+    fig, ax = plt.subplots()
+    claim_dots(ax, claims)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["one", "two", "three"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [HOLDS, FAILS, OPEN, "published"]
     plt.close(fig)
 
 

@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.style import BLUE, GREEN, GREY, RED, colour, marker
 
+VERDICT_SHADES = {HOLDS: GREEN, FAILS: RED, OPEN: GREY}
 SHADES = {"better": GREEN, "worse": RED, "undecided": GREY}
 
 
@@ -70,4 +72,30 @@ def cost_scatter(ax: Axes, rows: pd.DataFrame) -> Axes:
         ax.annotate(label, (row.encode_ms, max(row.mean, np.nan_to_num(row.high))), fontsize=6, **place)
     ax.set(xscale="log", xlabel="ms to encode a picture, one CPU thread", ylabel="mAP (%)")
     ax.margins(x=0.25, y=0.2)
+    return ax
+
+
+def claim_dots(ax: Axes, table: pd.DataFrame) -> Axes:
+    """Every claim's measured value with its interval, coloured by verdict, and the article's own as a diamond.
+
+    ``table``: ``claim``, ``published``, ``measured``, ``low``, ``high``, ``verdict``; first on top, the scale is linear
+    within one point and logarithmic beyond.
+    """
+    places = np.arange(len(table))
+    ax.axvline(0, color="#262626", linewidth=0.8)
+    for place, row in zip(places, table.itertuples()):
+        shade = VERDICT_SHADES[row.verdict]
+        if row.low == row.low:
+            ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
+        ax.plot(row.measured, place, "o", color=shade, markersize=3.5)
+    ax.plot(table["published"], places, "D", color="#262626", markersize=2.6, markerfacecolor="white")
+    for verdict, shade in VERDICT_SHADES.items():
+        ax.plot([], [], "o-", color=shade, label=verdict)
+    ax.plot([], [], "D", color="#262626", markerfacecolor="white", label="published")
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set(yticks=places, ylim=(len(table) - 0.5, -0.5), xlabel="points of mAP (costs: percent)")
+    ax.set_yticklabels(table["claim"], fontsize=5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.legend(loc="lower center", bbox_to_anchor=(0, 1.0), ncols=4)
     return ax

@@ -23,6 +23,15 @@ NAMES = {
 COSTS = ("_ms", "_mb")  # of metrics that end so the smallest is the best
 
 
+def score_titles(profile: Profile) -> dict[str, str]:
+    """What the two scores of ``profile`` are called: metric -> title, with the article's where it has another k."""
+    at = f"mAP@{profile.top}"
+    return {
+        "map_all": "mAP@all",
+        f"map_{profile.top}": at if profile.top == 5000 else f"{at} (the article: mAP@5000)",
+    }
+
+
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Rows with ``value`` and ``seed`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
 

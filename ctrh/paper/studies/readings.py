@@ -15,6 +15,7 @@ from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.studies.ablation import with_refinement
 
 DEFAULT = "CTRH"
+UNSUPERVISED = ("LSH", "SH", "ITQ")
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,25 @@ def reading_effects(results: Sequence[RunResult], profile: Profile) -> pd.DataFr
     places = {label_of(reading): reading for reading in readings(profile)}
     told = [(place.where, place.chosen, place.other) for place in rows["label"].map(places)]
     return pd.concat([pd.DataFrame(told, columns=["where", "chosen", "other"]), rows], axis=1)
+
+
+def feature_runs(profile: Profile) -> list[Run]:
+    """LSH, SH and ITQ on the guide's features, labelled by the method, and on those of the study's first backbone.
+
+    The article says that they work on CLIP's features, and not on which.
+    """
+    label, name = profile.study.backbones[0]
+    runs = []
+    for dataset, method, seed in product(profile.datasets, UNSUPERVISED, profile.seeds):
+        run = make_run(profile, dataset.data.name, method, profile.study.bits, seed, label=method)
+        other = replace(run.inputs, backbone=name)
+        runs += [run, replace(run, inputs=other, label=f"{method} on {label}")]
+    return runs
+
+
+def feature_effects(results: Sequence[RunResult]) -> pd.DataFrame:
+    """:func:`ctrh.paper.effects.effects` of the other features over the guide's, for each method of :func:`feature_runs`."""
+    frames = [
+        effects([each for each in results if each.run.method == method], method) for method in UNSUPERVISED
+    ]
+    return pd.concat(frames, ignore_index=True)
