@@ -169,8 +169,8 @@ def test_unknown_names_raise():
         make_run(TINY, "mirflickr", "DSH", 8)
     with pytest.raises(ValueError, match="no data set 'coco'"):
         make_run(TINY, "coco", "LSH", 8)
-    with pytest.raises(ValueError, match="no data set is called 'coco'"):
-        load_photos("coco")
+    with pytest.raises(ValueError, match="no data set is called 'flickr30k'"):
+        load_photos("flickr30k")
     with pytest.raises(ValueError, match="tags must be one of"):
         TagConfig("good", GuideConfig(), FinetuneConfig(), RefineConfig())
 
@@ -202,7 +202,13 @@ def real_path(tiny_photos, tiny_guide, monkeypatch):
     monkeypatch.setattr(profiles.DataConfig, "load", lambda self: labelled)
     monkeypatch.setattr(profiles.GuideConfig, "load", lambda self: tiny_guide)
     monkeypatch.setattr(problems, "clean_tags", lambda photos: photos.truth)
-    cached = (load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of)
+    cached = (
+        load_problem,
+        problems.photos_of,
+        problems.frozen_features,
+        problems.guide_of,
+        problems.mixed_guide_of,
+    )
     for function in cached:
         function.cache_clear()
     yield labelled

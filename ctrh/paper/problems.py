@@ -72,22 +72,26 @@ class Problem:
         return Pictures(self.images, self.backbone, rows) if self.features is None else self.features[rows]
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=32)  # a study varies tags a lot; what is large, the features, they share
 def load_problem(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) -> Problem:
     """Loads and computes what is missing. Raises ``ValueError`` for photos without labels or without a known truth."""
     photos = photos_of(data)
     photos.relevant()  # raises without labels: before minutes of training, not after
-    features, backbone = None, None
-    if inputs.end_to_end:
-        backbone = _backbone(inputs)
-    elif inputs.backbone == "guide":
-        features = image_features(guide_of(inputs.guide), photos.images).class_token
-    else:
-        features = backbone_features(photos.images, _backbone(inputs))
+    features = None if inputs.end_to_end else frozen_features(replace(data, noise=None), inputs)
+    backbone = _backbone(inputs) if inputs.end_to_end else None
     words, text = (None, None) if tags is None else _taught(photos, data, tags)
     source = backbone.key if backbone else features
     key = content_key(photos.images.key, photos.split, photos.labels, source, words, text)
     return Problem(key, photos.split, photos.labels, features, photos.images, backbone, words, text)
+
+
+@lru_cache(maxsize=8)
+def frozen_features(data: DataConfig, inputs: InputConfig) -> np.ndarray:
+    """(N, F) features of a frozen backbone, read once for all tags."""
+    images = photos_of(data).images
+    if inputs.backbone == "guide":
+        return image_features(guide_of(inputs.guide), images).class_token
+    return backbone_features(images, _backbone(inputs))
 
 
 def _taught(photos: Photos, data: DataConfig, config: TagConfig) -> tuple[sp.csr_array, np.ndarray]:
@@ -101,7 +105,7 @@ def _taught(photos: Photos, data: DataConfig, config: TagConfig) -> tuple[sp.csr
     return sp.csr_array(kept, shape=tags.shape), text
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=8)
 def photos_of(data: DataConfig) -> Photos:
     """The photos of ``data``, loaded once."""
     return data.load()
