@@ -22,6 +22,7 @@ EXAMPLE = """\
 example:
   python -m ctrh fit holiday --out holiday-model      # holiday/images/..., holiday/tags.csv
   python -m ctrh search holiday-model some.jpg --sheet found.png
+  python -m ctrh search holiday-model --text "butterfly garden"
 """
 
 
@@ -115,10 +116,15 @@ def _add_fit(commands) -> None:
 
 def _add_search(commands) -> None:
     command = _command(
-        commands, "search", "find the photos most like a picture", "Prints rank, Hamming distance and name."
+        commands,
+        "search",
+        "find the photos most like a picture, or fitting a text",
+        "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1).",
     )
     command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
-    command.add_argument("query", metavar="QUERY_IMAGE", help="any picture file")
+    query = command.add_mutually_exclusive_group(required=True)
+    query.add_argument("query", metavar="QUERY_IMAGE", nargs="?", help="any picture file")
+    query.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
     command.add_argument("-k", type=_at_least(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
 

@@ -1,9 +1,9 @@
-"""A trained hasher with the codes of a photo collection, in one folder: fitted once, searched with any picture."""
+"""A trained hasher with the codes of a photo collection, in one folder: fitted once, searched with pictures or words."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ctrh.backbones import Backbone, backbone_features, load_backbone
 from ctrh.data.images import upright_rgb
@@ -18,11 +19,14 @@ from ctrh.data.photos import Images
 from ctrh.guide.clip import Guide, load_guide
 from ctrh.guide.features import image_features
 from ctrh.methods.ctrh import CTRH
-from ctrh.retrieval.codes import pack
+from ctrh.methods.text_codes import text_scores
+from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.search import HammingIndex
 from ctrh.store import replacing
 
-CONFIG, WEIGHTS, INDEX, NAMES = FILES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
+CONFIG, WEIGHTS, INDEX, NAMES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
+TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
+FILES = CONFIG, WEIGHTS, INDEX, NAMES, TUNED_GUIDE
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ def features_of(images: Images, spec: EncoderSpec, guide: Guide) -> np.ndarray:
 class PhotoSearch:
     """``hasher`` and ``backbone`` turn a picture into a code; ``index`` holds the codes of the photos ``names``.
 
-    ``folder``: where the photos lie, for showing them.
+    ``load_text_guide`` gives the guide whose text features the hasher has learned from; ``folder``: where the photos
+    lie, for showing them.
     """
 
     hasher: CTRH
     backbone: Backbone
     index: HammingIndex
     names: tuple[str, ...]
+    load_text_guide: Callable[[], Guide]
     folder: Path
 
     def __post_init__(self) -> None:
@@ -81,6 +87,16 @@ class PhotoSearch:
         distances, rows = self.index.search(pack(self.hasher.encode(features.float().numpy())), k)
         return [(self.names[row], int(distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
 
+    def search_text(self, text: str, k: int = 10) -> list[tuple[str, float]]:
+        """The ``k`` photos whose codes fit "A photo of a {text}" best: name and cos(v, r), the highest first.
+
+        :mod:`ctrh.methods.text_codes` says how; photos of equal codes come in the order of the index.
+        """
+        features = self.load_text_guide().text_features([text])  # (1, D)
+        scores = text_scores(self.hasher, unpack(self.index.codes, self.index.bits), features)[0]
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(self.names[row], float(scores[row])) for row in best]
+
 
 def save_search(
     out: Path,
@@ -90,9 +106,11 @@ def save_search(
     folder: Path,
     spec: EncoderSpec,
     backbone_key: str,
+    tuned_guide: Guide | None,
     about: Mapping[str, object],
 ) -> None:
-    """Writes a folder that :func:`load_search` reads. codes: (N, K) bool; ``about``: whatever else is to be told.
+    """Writes a folder that :func:`load_search` reads. codes: (N, K) bool; ``tuned_guide``: the one of Eq. (2), if the
+    text features came from it and not from that of ``spec``; ``about``: whatever else is to be told.
 
     An interruption leaves a folder that is refused, never one of two trainings mixed: the configuration is
     taken away first and written last.
@@ -101,10 +119,16 @@ def save_search(
     hasher.save(out / WEIGHTS)
     HammingIndex(pack(codes), codes.shape[1]).save(out / INDEX)
     _write_json(out / NAMES, list(names))
+    (out / TUNED_GUIDE).unlink(missing_ok=True)
+    if tuned_guide is not None:
+        state = tuned_guide.model.state_dict()
+        with replacing(out / TUNED_GUIDE) as temporary:
+            save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
     settings = {
         "encoder": asdict(spec),
         "backbone_key": backbone_key,
         "folder": str(folder.resolve()),
+        "tuned_guide": tuned_guide is not None,
         **about,
     }
     _write_json(out / CONFIG, settings)
@@ -125,6 +149,7 @@ def load_search(path: str | Path) -> PhotoSearch:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
         names = tuple(json.loads((path / NAMES).read_text(encoding="utf-8")))
         spec, folder = EncoderSpec(**config["encoder"]), Path(config["folder"])
+        tuned = path / TUNED_GUIDE if config["tuned_guide"] else None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): fit the model again") from error
     backbone = spec.load_backbone()
@@ -136,7 +161,18 @@ def load_search(path: str | Path) -> PhotoSearch:
         hasher = CTRH.load(path / WEIGHTS)
     except SafetensorError as error:
         raise ValueError(f"{path / WEIGHTS} is damaged ({error}): fit the model again") from error
-    return PhotoSearch(hasher, backbone, HammingIndex.load(path / INDEX), names, folder)
+    index = HammingIndex.load(path / INDEX)
+    return PhotoSearch(hasher, backbone, index, names, lambda: _text_guide(spec, tuned), folder)
+
+
+def _text_guide(spec: EncoderSpec, tuned: Path | None) -> Guide:
+    guide = spec.load_guide()
+    if tuned is None:
+        return guide
+    try:
+        return guide.with_weights(load_file(tuned))
+    except SafetensorError as error:
+        raise ValueError(f"{tuned} is damaged ({error}): fit the model again") from error
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -17,7 +17,9 @@ import ctrh.photo_search
 from ctrh.cli import build_parser, main
 from ctrh.data.folder import read_folder
 from ctrh.guide import small
+from ctrh.methods.text_codes import text_scores
 from ctrh.photo_search import load_search
+from ctrh.retrieval.codes import unpack
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 190)}
 
@@ -89,6 +91,38 @@ def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
     found = {line.split()[2]: int(line.split()[1]) for line in capsys.readouterr().out.splitlines()[1:]}
     assert len(found) == 12 and found["04.png"] == 0
     assert Image.open(sheet).size == (960, 190)
+
+
+def printed_rows(capsys):
+    return [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+@pytest.mark.parametrize("alpha", ["0", "0.5"])
+def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
+    fit, folder, capsys, tmp_path, monkeypatch, alpha
+):
+    def tuned(guide, photos):
+        return guide.with_weights({name: value + 0.01 for name, value in guide.model.state_dict().items()})
+
+    monkeypatch.setattr("ctrh.commands.inputs.finetune", tuned)
+    assert fit("--alpha", alpha) == 0
+    assert (fit.out / "guide.safetensors").exists() == (alpha != "0")
+    capsys.readouterr()
+    sheet = tmp_path / "sheet.png"
+    assert main(["search", str(fit.out), "--text", "red colour", "-k", "12", "--sheet", str(sheet)]) == 0
+    rows = printed_rows(capsys)
+    found = load_search(fit.out)
+    codes = unpack(found.index.codes, 8)
+    expected = text_scores(found.hasher, codes, found.load_text_guide().text_features(["red colour"]))[0]
+    assert [row[2] for row in rows] == [found.names[i] for i in np.argsort(-expected, kind="stable")]
+    assert [float(row[1]) for row in rows] == pytest.approx(sorted(expected, reverse=True), abs=6e-4)
+    assert Image.open(sheet).size == (960, 570)
+    vocabulary = read_folder(folder).vocabulary
+    text = found.load_text_guide().text_features(vocabulary)
+    np.testing.assert_allclose(found.hasher.network.text.numpy(), text, atol=1e-5)
+    if alpha != "0":
+        (fit.out / "guide.safetensors").write_bytes(b"half")
+        assert "fit the model again" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
 
 
 def test_the_same_fit_twice_gives_the_same_model(fit, tmp_path):
@@ -169,6 +203,8 @@ def test_every_command_explains_itself(command, capsys):
         "fit photos --out m --bits 0",
         "fit photos --out m --bits many",
         "search m q.jpg -k 0",
+        "search m",
+        "search m q.jpg --text dog",
     ]
     + ["refine photos --alpha 2", "fit photos --out m --colour red", "data", "data openclipart a b --size 1"],
 )

@@ -56,8 +56,9 @@ def run(args: Namespace) -> None:
         _write_frame(out / RESULTS, results)
     about = {name: getattr(args, name) for name in ("bits", "epochs", "seed", "tags", "alpha")}
     key = spec.load_backbone(guide).key
-    save_search(out, hasher, codes, photos.names, Path(args.folder) / "images", spec, key, about)
-    say(f"written: {out}; next: python -m ctrh search {out} QUERY_IMAGE")
+    tuned = None if text_guide is guide else text_guide
+    save_search(out, hasher, codes, photos.names, Path(args.folder) / "images", spec, key, tuned, about)
+    say(f'written: {out}; next: python -m ctrh search {out} QUERY_IMAGE, or --text "..."')
 
 
 def scores(photos: Photos, features: np.ndarray, codes: np.ndarray, seed: int) -> pd.DataFrame:

@@ -16,17 +16,20 @@ TILE, CAPTION, COLUMNS = 160, 30, 6
 
 
 def run(args: Namespace) -> None:
-    query = open_image(Path(args.query), args.query)
-    found = load_search(args.model)
-    results = found.search(query, args.k)
-    print("rank  distance  photo")
-    for rank, (name, distance) in enumerate(results, start=1):
-        print(f"{rank:4}  {distance:8}  {name}")
+    if args.text is not None:
+        found = load_search(args.model)
+        query, title, measure = Image.new("RGB", (TILE, TILE), "white"), args.text, "cosine"
+        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text, args.k)]
+    else:
+        query, title, measure = open_image(Path(args.query), args.query), "query", "distance"
+        found = load_search(args.model)
+        shown = [(str(distance), name) for name, distance in found.search(query, args.k)]
+    print(f"rank  {measure:>8}  photo")
+    for rank, (value, name) in enumerate(shown, start=1):
+        print(f"{rank:4}  {value:>8}  {name}")
     if args.sheet:
-        captions = [f"{distance}: {Path(name).name}" for name, distance in results]
-        sheet = contact_sheet(
-            [query, *(_photo(found.folder, name) for name, _ in results)], ["query", *captions]
-        )
+        captions = [f"{value}: {Path(name).name}" for value, name in shown]
+        sheet = contact_sheet([query, *(_photo(found.folder, name) for _, name in shown)], [title, *captions])
         with replacing(args.sheet) as temporary:
             sheet.save(temporary)
         say(f"written: {args.sheet}")
