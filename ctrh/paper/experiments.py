@@ -11,7 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +34,7 @@ from ctrh.methods.random import RandomCodes
 from ctrh.methods.sh import SH
 from ctrh.methods.wdht import WDHT, WDHTConfig
 from ctrh.methods.wshrca import WSHRCA, WSHRCAConfig
+from ctrh.paper.cluster import on_cluster
 from ctrh.paper.launch import cores
 from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
@@ -239,21 +240,26 @@ def compute_missing(
     jobs: int | None = None,
 ) -> None:
     """Stores ``compute(run, run.problem)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
-    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core).
+    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER``
+    sends them (:mod:`ctrh.paper.cluster`).
 
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
     missing = {key: run for key, run in runs.items() if not _path(folder, key).exists()}
-    if missing:
+    if not missing:
+        return
+    if address := os.environ.get("CTRH_CLUSTER"):
+        finished = on_cluster(address, partial(_finish, folder, compute), missing)
+    else:
         jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
         # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
         workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
-        tasks = (
-            joblib.delayed(_finish)(folder, key, compute, run, run.problem) for key, run in missing.items()
+        finished = workers(
+            joblib.delayed(_finish)(folder, compute, key, run, run.problem) for key, run in missing.items()
         )
-        for _ in progress(workers(tasks), "runs", total=len(missing)):
-            pass
+    for _ in progress(finished, "runs", total=len(missing)):
+        pass
 
 
 def stored(runs: Iterable[Run]) -> list[RunResult]:
@@ -274,10 +280,11 @@ def _path(folder: str, key: str) -> Path:
     return cache_dir() / folder / f"{key}.npz"
 
 
-def _finish(folder: str, key: str, compute: Callable, run: Any, problem: Any) -> None:
+def _finish(folder: str, compute: Callable, key: str, run: Any, problem: Any = None) -> None:
+    """``problem``: of the run, where it has been loaded already."""
     try:
         with _alone():
-            cached_arrays(folder, key, lambda: compute(run, problem))
+            cached_arrays(folder, key, lambda: compute(run, run.problem if problem is None else problem))
     except Exception as error:
         error.add_note(f"in the run: {run}")
         raise

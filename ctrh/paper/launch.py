@@ -58,6 +58,11 @@ def parser() -> argparse.ArgumentParser:
         "--jobs", type=_positive, metavar="N", help="trainings at the same time (default: one for each core)"
     )
     options.add_argument(
+        "--cluster",
+        metavar="ADDRESS",
+        help="trainings on the workers of this Dask scheduler, such as tcp://host:8786 (docs/cluster.md)",
+    )
+    options.add_argument(
         "--check", action="store_true", help="only look whether data and weights are all there, and stop"
     )
     options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")

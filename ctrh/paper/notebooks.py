@@ -186,6 +186,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ["TQDM_DISABLE"] = "1"  # other libraries' bars would be stored in the notebooks, line by line
     if options.jobs:
         os.environ["CTRH_JOBS"] = str(options.jobs)
+    if options.cluster:
+        os.environ["CTRH_CLUSTER"] = options.cluster
     cache_dir().joinpath("notebooks").mkdir(parents=True, exist_ok=True)
     _sweep(cache_dir() / "notebooks")
     try:
