@@ -1,0 +1,147 @@
+"""The figure "cost against size", and docs/scale.md: what far larger collections would need, by the measured slopes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from benchmarks.scaling import EVALUATED, SEARCHED, TAGGED
+from ctrh.paper.style import BLUE, GREY, PAGE, RED, save_figure, use_style
+from ctrh.store import replacing
+
+PAGE_FILE = Path(__file__).resolve().parents[1] / "docs" / "scale.md"
+PANELS = {
+    SEARCHED: ("Exact search, one query", "codes of 64 bits"),
+    EVALUATED: ("Evaluation, one query", "codes of 64 bits"),
+    TAGGED: ("Tag replacement, one photo", "tags"),
+}
+SIZES = (10**9, 10**11)
+
+
+def write(results: pd.DataFrame, facts: pd.DataFrame) -> None:
+    """Draws the figure and writes the page out of the tables that ``python -m benchmarks`` keeps."""
+    rows = points(results)
+    use_style()
+    fig, axes = plt.subplots(1, 3, figsize=(PAGE, 2.3), layout="constrained")
+    for ax, (name, (title, unit)) in zip(axes, PANELS.items(), strict=True):
+        cost_against_size(ax, rows[rows.name == name]).set(title=title, xlabel=unit)
+    axes[0].set_ylabel("seconds")
+    axes[0].legend()
+    source = f"Measured by python -m benchmarks on {rows.machine.iloc[-1]}, made-up codes and features."
+    save_figure(fig, "cost_against_size", "benchmarks", rows, source)
+    plt.close(fig)
+    with replacing(PAGE_FILE) as temporary:
+        temporary.write_text(page(results, facts), encoding="utf-8")
+
+
+def points(results: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the scaling benchmark with their size as a number, ascending."""
+    rows = results[results.name.isin(list(PANELS))]
+    return rows.assign(items=rows["size"].str.split().str[0].astype(int)).sort_values(["name", "items"])
+
+
+def cost_against_size(ax: plt.Axes, rows: pd.DataFrame) -> plt.Axes:
+    for column, label, colour, marker in (
+        ("ours_s", "ctrh", RED, "o"),
+        ("reference_s", "reference", GREY, "s"),
+    ):
+        ax.loglog(rows["items"], rows[column], label=label, color=colour, marker=marker, markersize=3)
+    size = rows["items"].to_numpy()
+    last = rows["ours_s"].iloc[-1]
+    ax.loglog(size, last * size / size[-1], color=BLUE, linewidth=0.7, linestyle=":", label="proportional")
+    return ax
+
+
+def slope(rows: pd.DataFrame) -> tuple[float, float]:
+    """Exponent of cost against size, and seconds an item at the largest size, from the two largest sizes."""
+    two = rows.tail(2)
+    exponent = np.diff(np.log(two["ours_s"]))[0] / np.diff(np.log(two["items"]))[0]
+    return float(exponent), float(two["ours_s"].iloc[-1] / two["items"].iloc[-1])
+
+
+def page(results: pd.DataFrame, facts: pd.DataFrame) -> str:
+    rows = points(results)
+    exponents = {name: slope(rows[rows.name == name]) for name in PANELS}
+    scanned = exponents[SEARCHED][1]
+    encoding = facts[(facts.name == "encoding") & (facts.quantity == "images per second")].value.iloc[-1]
+    approximate = facts[facts.name.str.startswith("search, ")]
+    largest = approximate["size"].str.split().str[0].astype(int).max()
+    approximate = approximate[approximate["size"].str.startswith(f"{largest} ")]
+    table = approximate.pivot(index="name", columns="quantity", values="value")
+    lines = [
+        "# What larger collections would need",
+        "",
+        "Written by `python -m benchmarks --report` out of `benchmarks/results.csv` and `benchmarks/facts.csv`.",
+        f"Measured on {rows.machine.iloc[-1]}.",
+        "",
+        "![Cost against size](../figures/benchmarks/cost_against_size.png)",
+        "",
+        "## Measured",
+        "",
+        "Cost grows as size to the power of (1: in proportion), between the two largest sizes measured:",
+        "",
+        "| what | exponent | seconds an item, at the largest size |",
+        "| --- | ---: | ---: |",
+        *(f"| {PANELS[n][0].lower()} | {power:.2f} | {each:.2g} |" for n, (power, each) in exponents.items()),
+        "",
+        f"Search among {largest:,} codes of 64 bits that lie in groups (`benchmarks/search.py`):",
+        "",
+        "| index | recall@10 | queries a second | bytes a code beside the codes | minutes to build |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in table.dropna(subset=["recall@10"]).iterrows():
+        extra = row["bytes per code, beside the codes"]
+        lines.append(
+            f"| {name.removeprefix('search, ')} | {row['recall@10']:.3f} | {row['queries per second']:,.0f} "
+            f"| {extra:.0f} | {row['seconds to build'] / 60:.1f} |"
+        )
+    lines += [
+        "",
+        "## Extrapolated",
+        "",
+        "**Nothing in this section was run.** It multiplies the numbers above, as if cost went on in proportion; caches, "
+        "networks and failing machines will not be so kind. Codes of 64 bits with an id of 8 bytes each.",
+        "",
+        "| | " + " | ".join(f"10^{round(np.log10(size))} images" for size in SIZES) + " |",
+        "| --- |" + " ---: |" * len(SIZES),
+        _row("codes and ids", lambda n: f"{16 * n / 1e9:,.0f} GB"),
+        _row("exact scan of one query, on this machine", lambda n: _span(scanned * n)),
+        _row("machines of 128 GB to hold them", lambda n: f"{max(1, -(-16 * n // 100e9)):,.0f}"),
+        _row(
+            "exact scan of one query, spread over 16 such cores a machine (this machine's two as the measure)",
+            lambda n: _span(scanned * n / (8 * max(1, -(-16 * n // 100e9)))),
+        ),
+        _row("encoding every picture once, on this machine", lambda n: _span(n / encoding)),
+        "",
+        "- **10^9**: one machine. `HammingIndex.load(path, mapped=True)` opens the file without reading it and scans it "
+        'exactly; for many queries a second "ivf" keeps a code in its cell and looks at a share of them.',
+        "- **10^11**: codes no longer fit one machine. Each holds the codes of some ids in an index of this kind, every query "
+        "goes to all, and the answers are merged by distance: Hamming distances of parts need no correction. An engine "
+        "that does the spreading (Milvus in its distributed form has binary vectors and the Hamming metric) takes the "
+        "place of that last step.",
+        "- Encoding costs more than everything after it, by orders of magnitude, and is what to buy GPUs for.",
+        "",
+        "Milvus is not an optional extra of this package: its embedded form, which tests could run (milvus-lite 3.2.2 with "
+        "pymilvus 3.0.2), refuses binary vectors: *field 'code' uses Milvus type BinaryVector which MilvusLite does not "
+        "support*.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _row(what: str, cost) -> str:
+    return f"| {what} | " + " | ".join(cost(size) for size in SIZES) + " |"
+
+
+def _span(seconds: float) -> str:
+    for unit, length in (("years", 3.156e7), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("s", 1)):
+        if seconds >= 2 * length or unit == "s":
+            return (
+                f"{seconds / length:,.2g} {unit}"
+                if seconds < 100 * length
+                else f"{seconds / length:,.0f} {unit}"
+            )
+    raise AssertionError("seconds are the last unit")
