@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 CHANGES = {
     "base": "paper",
     "seeds": [0],
-    "bits": [8, 16],
+    "bits": [4, 8],
     "top": 10,
     "datasets": {
         "mirflickr": {"data": {"queries": 5, "train": 10}},
@@ -27,7 +27,7 @@ CHANGES = {
     },
     "finetune": {"epochs": 1, "batch": 5},
     "train": {"epochs": 1, "batch_size": 5},
-    "study": {"bits": 16, "alphas": [0, 0.5], "margins": [0.7], "tag_balances": [15], "noise_rates": [1]},
+    "study": {"bits": 8, "alphas": [0, 0.5], "margins": [0.7], "tag_balances": [15], "noise_rates": [1]},
 }
 
 
