@@ -1,0 +1,118 @@
+"""The noise study: which runs it asks for, rows against hand-made results, its table and its words."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from ctrh.data.photos import Split
+from ctrh.paper import noise
+from ctrh.paper.experiments import make_run
+from ctrh.paper.noise import (
+    LEARNERS,
+    ORACLE,
+    UNTAUGHT,
+    noise_in_words,
+    noise_rows,
+    noise_runs,
+    save_noise_table,
+    tag_rows,
+)
+from ctrh.paper.profiles import SMOKE
+
+PROFILE = replace(SMOKE, seeds=(0, 1), study=replace(SMOKE.study, noise_rates=(0.0, 1.0, 2.0), bits=16))
+
+
+def test_runs_differ_in_tags_alone():
+    runs = noise_runs(PROFILE, "scenes-mir")
+    assert len(runs) == 3 * 2 * 3 + 2 * 3 and len(set(runs)) == len(runs)
+    assert {run.bits for run in runs} == {16} and {run.seed for run in runs} == {0, 1}
+    plain = PROFILE.dataset("scenes-mir").data
+    assert {replace(run.data, noise=None) for run in runs} == {plain}
+    assert {run.tags.refine.alpha for run in runs if run.tags} == {0.0}
+    assert {run.method for run in runs if not run.tags} == set(UNTAUGHT)
+    oracle = [run for run in runs if run.label == ORACLE]
+    assert {(run.tags.variant, run.data.noise) for run in oracle} == {("clean", None)}
+    for name in LEARNERS:
+        assert {run.data.noise for run in runs if run.method == name and run not in oracle} == {
+            0.0,
+            None,
+            2.0,
+        }
+
+
+def test_settings_are_those_of_the_comparison():
+    (run,) = (
+        r for r in noise_runs(PROFILE, "scenes-mir") if (r.method, r.data.noise, r.seed) == ("WSHRCA", 2.0, 1)
+    )
+    usual = make_run(PROFILE, "scenes-mir", "WSHRCA", 16, 1)
+    assert run.settings == usual.settings and run.inputs == usual.inputs
+
+
+def result(label, rate, seed, value):
+    run = SimpleNamespace(label=label, method="CTRH", data=SimpleNamespace(noise=rate))
+    about = {"label": label, "dataset": "scenes-mir", "bits": 16, "seed": seed}
+    rows = pd.DataFrame([{**about, "metric": m, "value": value} for m in ("map_all", "map_50")])
+    return SimpleNamespace(run=run, rows=lambda: rows)
+
+
+@pytest.fixture
+def rows():
+    values = {
+        ("CTRH", 0.0): 70,
+        ("CTRH", None): 66,
+        ("WDHT", 0.0): 72,
+        ("WDHT", None): 50,
+        (ORACLE, None): 75,
+    }
+    return noise_rows(
+        result(label, rate, seed, value + seed) for (label, rate), value in values.items() for seed in (0, 1)
+    )
+
+
+def test_rows_are_means_over_seeds(rows):
+    by = rows.set_index(["label", "rate"])
+    assert by["mean"].to_dict() == {
+        ("CTRH", 0.0): 70.5, ("CTRH", 1.0): 66.5, ("WDHT", 0.0): 72.5, ("WDHT", 1.0): 50.5, (ORACLE, 1.0): 75.5,
+        ("LSH", 1.0): 60.5,
+    }  # fmt: skip
+    assert set(rows["metric"]) == {"map_all"} and set(rows["seeds"]) == {2}
+    assert (rows["low"] < rows["mean"]).all()
+
+
+def test_in_words(rows):
+    text = noise_in_words(rows)
+    assert "**WDHT** goes from 72.5 at rate 0 to 50.5 at rate 1 (-22.0 points)" in text
+    assert "Above LSH (60.5), which needs no tags, at these rates: CTRH at 0, 1; WDHT at 0." in text
+    assert "Highest: WDHT at 0, CTRH at 1. Noise costs **CTRH** least." in text
+    assert "in points: +3.0 at 0, +9.0 at 1." in text
+
+
+def test_right_tags_are_counted_on_training_photos(monkeypatch):
+    tags = sp.csr_array(np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]], bool))
+    truth = sp.csr_array(np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]], bool))
+    split = Split(query=np.array([2]), database=np.array([0, 1]), train=np.array([0, 1]))
+    photos = SimpleNamespace(tags=tags, truth=truth, split=split, name="scenes-mir")
+    monkeypatch.setattr(noise, "photos_of", lambda data: photos)
+    monkeypatch.setattr(noise, "tags_of", lambda photos, data, config: photos.truth)
+    rows = tag_rows(PROFILE, "scenes-mir")
+    assert rows["rate"].tolist() == [0, 0, 1, 1, 2, 2] and set(rows["label"]) == {"user", "replaced"}
+    assert rows.loc[rows["label"] == "user", "mean"].tolist() == [75.0] * 3
+    assert rows.loc[rows["label"] == "replaced", "mean"].tolist() == [100.0] * 3
+
+
+def test_table(rows, tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_FIGURES", str(tmp_path))
+    tags = pd.DataFrame(
+        {"label": ["user"], "dataset": "scenes-mir", "rate": [1.0], "mean": [30.0], "metric": "right_tags"}
+    )
+    text = save_noise_table(pd.concat([rows, tags]), PROFILE)
+    assert "| mAP@all | CTRH | 70.50 ± 6.35 | 66.50 ± 6.35 |" in text
+    assert f"| mAP@all | {ORACLE} |  | 75.50 ± 6.35 |" in text
+    assert "| tags that are right | user |  | 30.00 |" in text
+    assert (tmp_path / "smoke" / "noise.md").read_text() == text and (
+        tmp_path / "smoke" / "noise.tex"
+    ).exists()
