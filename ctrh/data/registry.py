@@ -17,6 +17,8 @@ DATASETS = {
     "scenes-nus": "ctrh.data.scenes:scenes_nus",
     "mirflickr": "ctrh.data.mirflickr:mirflickr",
     "nuswide": "ctrh.data.nuswide:nuswide",
+    "openclipart": "ctrh.data.openclipart:openclipart",
+    "coco": "ctrh.data.coco:coco",
 }
 # Drawn by the package itself: they cannot be missing.
 EMBEDDED = ("scenes-mir", "scenes-nus")
