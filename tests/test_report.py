@@ -27,6 +27,7 @@ from PIL import Image
 from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
 from ctrh.paper.report import page
+from ctrh.paper.report.artefacts import CLAIMS as CLAIMS_SECTION
 from ctrh.paper.report.artefacts import FRAMEWORK, SECTIONS, artefacts
 from ctrh.paper.report.explorer import explorer, kind, pictured
 from ctrh.paper.report.grids import grids
@@ -113,7 +114,7 @@ def test_every_number_of_the_tables_is_on_the_page_in_its_column(pages):
     folder, (text, *_) = pages
     tree = parsed(text)
     figures = {figure.get("id"): figure for figure in tree.iter("figure")}
-    for number in range(1, 10):
+    for number in set(range(1, 10)) - {3}:
         rows = pd.read_csv(folder / f"table{number}.csv")
         shown = [words_of(cell) for cell in figures[f"table-table{number}"].iter("td") if cell.get("class")]
         printed = [
@@ -124,6 +125,15 @@ def test_every_number_of_the_tables_is_on_the_page_in_its_column(pages):
         assert sorted(printed) == sorted(f"{value:.2f}" for value in published_table(number)["published"])
         measured = [cell for cell in shown if "±" in cell]
         assert sorted(measured) == sorted(f"{mean:.2f} ± 1.00" for mean in rows["mean"])
+
+
+def test_costs_stand_beside_the_published_ones(pages):
+    tree = parsed(pages[1][0])
+    (figure,) = [each for each in tree.iter("figure") if each.get("id") == "table-table3"]
+    lines = {words_of(row.find("th")): [words_of(td) for td in row.iter("td")] for row in figure.iter("tr")}
+    published = published_table(3).query("method == 'CTRH' and metric == 'memory_mb'")["published"].unique()
+    assert lines["CTRH"][:6] == [f"{1.25 + place:.2f}" for place in range(6)]
+    assert lines["CTRH"][-1] == " / ".join(f"{value:.2f}" for value in published)
 
 
 def test_best_cells_are_those_of_the_wide_table():
@@ -198,7 +208,9 @@ def test_a_damaged_file_is_named_with_the_remedy(figures):
 def test_registry_is_sound():
     lines = artefacts()
     assert len({(each.kind, each.file) for each in lines}) == len(lines)
-    assert {each.section for each in lines} <= {FRAMEWORK} | {section.name for section in SECTIONS}
+    assert {each.section for each in lines} <= {FRAMEWORK, CLAIMS_SECTION} | {
+        section.name for section in SECTIONS
+    }
     assert {each.kind for each in lines} == {"table", "figure"}
     numbers = {each.number for each in lines if each.number}
     assert numbers == {f"Table {n}" for n in range(1, 10)} | {f"Figure {n}" for n in range(1, 10)}

@@ -36,7 +36,8 @@ class Artefact:
     caption: str
 
 
-FRAMEWORK = "framework"  # shown at the top of the page, before any section
+# Shown before these sections, in forms of their own.
+FRAMEWORK, CLAIMS = "framework", "claims"
 SECTIONS = (
     Section(
         "comparison",

@@ -7,19 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ctrh.paper.cost_tables import cost_frame
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tables import wide
 from ctrh.paper.tag_tables import statistics_table
 
 ARTICLE_COLUMNS = frozenset({"dataset", "bits", "metric", "mean", "low", "high", "seeds"})
-STATISTICS = ["dataset", "measure", "value", "published"]
 # Longer ones are data, not reading: the page links to them.
 MOST_LINES = 60
-METRICS = {
-    "map_all": "mAP@all (%)",
-    "time_ms": "Time to encode a photo (ms)",
-    "memory_mb": "Memory of the model (MB)",
-}
 
 
 @dataclass(frozen=True)
@@ -56,19 +51,25 @@ class Grid:
     groups: tuple[Group, ...]
 
 
-def grids(rows: pd.DataFrame, profile: Profile) -> list[Grid]:
-    """One grid a metric for tables in the article's form, one for any other; none for what is too long to be read."""
+def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
+    """One grid a metric for tables in the article's form, one for any other; none for what is too long to be read.
+
+    ``file``: whose rows these are; costs and statistics have forms of their own.
+    """
+    if file == "table3":
+        return [_framed(cost_frame(rows, profile))]
+    if file == "tag_statistics":
+        return [_plain(statistics_table(rows).reset_index())]
     name = rows.columns[0]
     keys = [name, "dataset", "bits", "metric"]
-    if list(rows.columns) == STATISTICS:
-        return [_plain(statistics_table(rows).reset_index())]
     if ARTICLE_COLUMNS <= set(rows.columns) and not rows.duplicated(keys).any():
-        return [_article(part, name, profile) for _, part in rows.groupby("metric", sort=False)]
+        parts = rows.groupby("metric", sort=False)
+        return [_framed(wide(part, name, profile), metric_title(metric)) for metric, part in parts]
     return [_plain(rows)] if 0 < len(rows) <= MOST_LINES else []
 
 
-def _article(rows: pd.DataFrame, name: str, profile: Profile) -> Grid:
-    frame = wide(rows, name, profile)
+def _framed(frame: pd.DataFrame, title: str = "") -> Grid:
+    """A frame as :func:`ctrh.paper.tables.wide` makes it: index (group, name), columns (owner, head), cells of text."""
     owners = ["published" if who == "published" else "measured" for who, _ in frame.columns]
     who = frame.columns.get_level_values(0)
     spans = tuple((Cell(each, owners[list(who).index(each)]), list(who).count(each)) for each in who.unique())
@@ -84,8 +85,7 @@ def _article(rows: pd.DataFrame, name: str, profile: Profile) -> Grid:
             for (_, label), line in zip(part.index, part.to_numpy())
         ]
         groups.append(Group(str(data), tuple(lines)))
-    bits = tuple(frame.columns.get_level_values(1))
-    return Grid(metric_title(rows["metric"].iloc[0]), spans, (name, *bits), tuple(groups))
+    return Grid(title, spans, (frame.index.names[1], *frame.columns.get_level_values(1)), tuple(groups))
 
 
 def _plain(rows: pd.DataFrame) -> Grid:
@@ -101,9 +101,7 @@ def _plain(rows: pd.DataFrame) -> Grid:
 
 def metric_title(metric: str) -> str:
     """What a metric of the rows is called on the page: "map_1000" -> "mAP@1000 (%)"."""
-    if metric.startswith("map_") and metric not in METRICS:
-        return f"mAP@{metric.removeprefix('map_')} (%)"
-    return METRICS.get(metric, metric.replace("_", " "))
+    return f"mAP@{metric.removeprefix('map_')} (%)" if metric.startswith("map_") else metric.replace("_", " ")
 
 
 def _text(value: object) -> str:

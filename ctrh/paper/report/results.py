@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from ctrh.paper.profiles import Profile
-from ctrh.paper.report.artefacts import FRAMEWORK, SECTIONS, Artefact, Section, artefacts
+from ctrh.paper.report.artefacts import CLAIMS, FRAMEWORK, SECTIONS, Artefact, Section, artefacts
 from ctrh.paper.report.grids import Grid, grids
 from ctrh.paper.report.pictures import Embedded, embedded
 
-# Tables that the page shows in a way of their own.
-CLAIMS, TEXT_QUERIES = "claims", "text_queries"
+# What the explorer shows.
+TEXT_QUERIES = "text_queries"
 VERDICTS = {"holds": "yes", "does not hold": "no"}
 
 
@@ -45,11 +45,15 @@ class Claim:
 
 @dataclass(frozen=True)
 class Results:
-    """All that can be shown, by section, and the artefacts that are ``missing``."""
+    """All that can be shown, by section, and the artefacts that are ``missing``.
 
-    framework: Shown | None
-    sections: tuple[tuple[Section, tuple[Shown, ...]], ...]
+    ``framework`` and ``claims_figures`` belong to parts of the page that have a form of their own.
+    """
+
+    framework: tuple[Shown, ...]
     claims: tuple[Claim, ...]
+    claims_figures: tuple[Shown, ...]
+    sections: tuple[tuple[Section, tuple[Shown, ...]], ...]
     missing: tuple[Artefact, ...]
     files: tuple[str, ...]
 
@@ -61,14 +65,15 @@ def read_results(folder: Path, profile: Profile) -> Results:
         shown = _shown(folder, artefact, profile)
         found.append(shown) if shown else missing.append(artefact)
     found += _unnamed(folder, profile)
-    parts = (
-        (section, [each for each in found if each.artefact.section == section.name]) for section in SECTIONS
-    )
-    framework = [each for each in found if each.artefact.section == FRAMEWORK]
+
+    def of(section: str) -> tuple[Shown, ...]:
+        return tuple(each for each in found if each.artefact.section == section)
+
     return Results(
-        framework=framework[0] if framework else None,
-        sections=tuple((section, tuple(shown)) for section, shown in parts if shown),
+        framework=of(FRAMEWORK),
         claims=read_claims(folder / f"{CLAIMS}.csv"),
+        claims_figures=of(CLAIMS),
+        sections=tuple((section, of(section.name)) for section in SECTIONS if of(section.name)),
         missing=tuple(missing),
         files=tuple(sorted(path.name for path in folder.glob("*.csv"))),
     )
@@ -91,7 +96,7 @@ def _shown(folder: Path, artefact: Artefact, profile: Profile) -> Shown | None:
         return None
     try:
         rows = pd.read_csv(csv, keep_default_na=False, na_values=[""])
-        tables = tuple(grids(rows, profile))
+        tables = tuple(grids(rows, profile, artefact.file))
     except (ValueError, LookupError) as error:
         raise ValueError(f"{csv} cannot be read ({error}): {_remedy(artefact)}") from error
     return Shown(artefact, files, grids=tables) if tables else None

@@ -190,11 +190,10 @@
     const asksWithPhoto = state.kind === "photo";
     const index = state.looked?.photo ?? (asksWithPhoto ? query : null);
     const title = state.looked ? `Found by ${state.looked.method}, rank ${state.looked.rank}` : asksWithPhoto ? "The query" : "The words asked for";
+    at("asked").classList.toggle("wordy", index === null);
     if (index === null) {
-      at("asked").replaceChildren(
-        make("p", { class: "words" }, `“${query}”`),
-        make("div", {}, make("h3", {}, title), make("p", {}, "Choose a photo below to see its tags.")),
-      );
+      const hint = "Choose a photo below to see its tags.";
+      at("asked").replaceChildren(make("h3", {}, title), make("p", { class: "words" }, `“${query}”`), make("p", {}, hint));
       return;
     }
     const photo = dataset().photos[index];
