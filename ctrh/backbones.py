@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from torchvision.models import WeightsEnum
 from torchvision.transforms.functional import pil_to_tensor
 
-from ctrh import small_backbones
+from ctrh import efficientnet, small_backbones
 from ctrh.augment import Preprocess, for_crops, random_view, side_for
 from ctrh.data.decoded import decoded
 from ctrh.data.images import in_threads, square
@@ -102,6 +102,18 @@ def _vit_b_16(weights: Any) -> Parts:
     model, preprocess = _torchvision(zoo.vit_b_16, zoo.ViT_B_16_Weights.IMAGENET1K_V1, weights)
     model.heads = nn.Identity()
     return model, 768, preprocess
+
+
+@register("efficientnet-lite0")
+def _efficientnet_lite0(weights: Any) -> Parts:
+    """Up to the pooled features. "default": ImageNet's, as :mod:`ctrh.efficientnet` finds them."""
+    model = efficientnet.build()
+    if weights is not None:
+        path = efficientnet.shipped() if weights == "default" else Path(weights)
+        model.load_state_dict(efficientnet.renamed(read_weights(path), model.state_dict()))
+    model.reset_classifier(0)
+    preset = zoo.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms
+    return model, efficientnet.WIDTH, preset(mean=efficientnet.MEAN, std=efficientnet.STD)
 
 
 @register("guide")

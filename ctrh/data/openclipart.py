@@ -20,18 +20,33 @@ would be query and database.) Drawings are put on white and padded to a square, 
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from xml.parsers import expat
 
+from ctrh.data.flickr import data_dir, find_root
+from ctrh.data.folder import read_folder
 from ctrh.data.images import BadImageError, in_threads, open_image, square
-from ctrh.data.tables import FolderError, split_words, write_table
+from ctrh.data.photos import Photos
+from ctrh.data.tables import FolderError, FolderWarning, split_words, write_table
 from ctrh.progress import progress
 from ctrh.store import replacing
 
+MARK = "openclipart.json"
 LICENCE = "OpenClipart drawings are in the public domain (Creative Commons Public Domain Dedication).\n"
+
+
+def openclipart(queries: int | None = None, train: int | None = None) -> Photos:
+    """The converted drawings below ``$CTRH_DATA`` (the folder itself, or openclipart/ or clipart/ in it), labelled by
+    subject, split by :func:`ctrh.data.folder.read_folder`. Raises `FolderError` with the remedy."""
+    command = "python -m ctrh data openclipart"
+    root = find_root(data_dir(), ("openclipart", "clipart"), MARK, "the converted drawings", command)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FolderWarning)  # drawings without tags are part of what users do
+        return replace(read_folder(root, queries=queries, train=train), name="openclipart")
 
 
 @dataclass(frozen=True)
@@ -169,7 +184,7 @@ def _package_folder(source: Path) -> Path:
 
 def _claim(out: Path, size: int) -> None:
     """Marks ``out`` as a conversion of this size, so that a later run may keep the pictures that it finds."""
-    mark, settings = out / "openclipart.json", {"size": size}
+    mark, settings = out / MARK, {"size": size}
     if mark.exists():
         found = json.loads(mark.read_text())
         if found != settings:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-PROFILES = ("smoke", "demo", "paper")
+PROFILES = ("smoke", "demo", "paper", "openclipart")
 # Written last, so that an interrupted set-up is known for what it is.
 MARKER = "ctrh-ready"
 
@@ -32,6 +32,7 @@ profiles:
   smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
   demo    the embedded data, all tables and figures: minutes on a laptop without a GPU or network
   paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
+  openclipart   the methods of Table 1 on drawings with their users' tags: needs --data (python -m ctrh data openclipart)
   FILE    NAME.json with what is other than in one of these, for example
           {"base": "paper", "seeds": [0], "datasets": {"nuswide": null}}; results go to figures/NAME/
 

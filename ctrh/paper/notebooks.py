@@ -197,6 +197,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.check:
             say("Everything is there.")
             return
+        if profile == "openclipart":
+            from ctrh.paper.openclipart import write_tables
+            from ctrh.paper.profiles import Profile
+
+            write_tables(Profile.named(profile))
+            return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
         run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force)
         if options.save_outputs:
