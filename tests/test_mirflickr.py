@@ -9,7 +9,7 @@ import pytest
 from flickr_fixtures import MIR_CONCEPTS, MIR_STRICT, break_mirflickr, write_mirflickr
 
 from ctrh.data import mirflickr
-from ctrh.data.mirflickr import ARTICLE, WSHRCA, read_mirflickr
+from ctrh.data.mirflickr import ARTICLE, CROSS_MODAL, WSHRCA, read_mirflickr
 from ctrh.data.registry import load_photos
 from ctrh.data.splits import write_split
 from ctrh.data.tables import FolderError, FolderWarning
@@ -173,3 +173,11 @@ def test_registered_by_name_with_a_shared_split(tree, monkeypatch):
     assert not np.array_equal(shared.split.query, drawn.split.query)
     with pytest.raises(ValueError, match="no protocol is called 'mine': choose one of article, wshrca"):
         load_photos("mirflickr", protocol="mine")
+
+
+def test_the_cross_modal_protocol_takes_24_labels_and_common_tags(tree):
+    folder, written = tree
+    photos, _ = read(folder, replace(CROSS_MODAL, queries=6, train=8))
+    assert photos.label_names == tuple(sorted(MIR_CONCEPTS)) and photos.common.all()
+    assert photos.labels.any(axis=1).all() and all(tag_sets(photos)) and len(photos) < len(written.tags)
+    assert (len(photos.split.query), len(photos.split.train)) == (6, 8)

@@ -10,7 +10,7 @@ import pytest
 from flickr_fixtures import NUS_CONCEPTS, break_nuswide, write_nuswide
 
 from ctrh.data import nuswide
-from ctrh.data.nuswide import ARTICLE, WSHRCA, read_nuswide
+from ctrh.data.nuswide import ARTICLE, CROSS_MODAL, WSHRCA, read_nuswide
 from ctrh.data.registry import load_photos
 from ctrh.data.tables import FolderError, FolderWarning
 
@@ -169,3 +169,10 @@ def test_registered_by_name(tree, monkeypatch):
     with pytest.warns(FolderWarning):
         photos = load_photos("nuswide", queries=6, train=20)
     assert photos.name == "nuswide" and len(photos.split.train) == 20
+
+
+def test_the_cross_modal_protocol_takes_21_concepts_and_common_tags(tree):
+    folder, _ = tree
+    photos, _ = read(folder, replace(CROSS_MODAL, queries=6, train=8))
+    assert len(photos.label_names) == 21 and photos.common.all()
+    assert photos.labels.any(axis=1).all() and (photos.tags.sum(axis=1) > 0).all()

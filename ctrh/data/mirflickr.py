@@ -47,7 +47,9 @@ GET = "python -m ctrh data mirflickr DIR --download"
 # Photos without any tag are removed, those without a label stay: the article says the first, and not the second.
 ARTICLE = Protocol("article", 38, 2_000, None, vocabulary="all", tagged="all", labelled=False)
 WSHRCA = Protocol("wshrca", 38, 2_000, 16_000, vocabulary="common", tagged="common", labelled=False)
-PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA)}
+# Of cross-modal hashing since DCMH (Jiang and Li, CVPR 2017), which counts 20,015 such pairs.
+CROSS_MODAL = Protocol("cross-modal", 24, 2_000, 10_000, vocabulary="common", tagged="common", labelled=True)
+PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA, CROSS_MODAL)}
 
 
 def mirflickr(protocol: str = "article", queries: int | None = None, train: int | None = None) -> Photos:

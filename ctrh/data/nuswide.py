@@ -48,7 +48,9 @@ COMPARE = "compare with the official archives"
 # The article's 181,365 photos are those of the ten concepts that have one of the 1,000 tags.
 ARTICLE = Protocol("article", 10, 5_000, 10_500, "all", tagged="common", labelled=True, photos=181_365)
 WSHRCA = Protocol("wshrca", 21, 2_000, 100_000, "all", tagged="all", labelled=True)
-PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA)}
+# Of cross-modal hashing since DCMH (Jiang and Li, CVPR 2017), which counts 195,834 such pairs.
+CROSS_MODAL = Protocol("cross-modal", 21, 2_100, 10_500, "common", tagged="common", labelled=True)
+PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA, CROSS_MODAL)}
 
 
 def nuswide(protocol: str = "article", queries: int | None = None, train: int | None = None) -> Photos:
