@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ctrh.backbones import load_backbone
+from ctrh.backbones import Backbone, load_backbone
 from ctrh.data.photos import Photos
 from ctrh.data.registry import EMBEDDED
 from ctrh.guide.clip import SMALL, Guide
@@ -54,6 +54,8 @@ def preflight(profile: Profile) -> str:
         )
         if backbone is not None:
             keys.append(backbone.key)
+            if name == profile.backbone and profile.end_to_end:
+                needed += _checkpoint_bytes(profile, backbone)
     learners = [name for name in profile.methods if name in HASHERS and name != "CTRH"]
     if isinstance(profile.words, StoredVectors) and learners:
         path = _tried(f"word vectors (for {', '.join(learners)})", profile.words.find, str, problems)
@@ -113,13 +115,21 @@ def _cached_bytes(photos: Photos, guide: Guide) -> int:
     return pixels + weights + 3 * 2 * 4 * guide.width * len(photos)
 
 
+def _checkpoint_bytes(profile: Profile, backbone: Backbone) -> int:
+    """What the trainings of Tables 1 and 2 leave: weights and their momentum, each."""
+    trainings = len(profile.datasets) * len(profile.bits) * len(profile.seeds)
+    trainings *= sum(name in HASHERS for name in profile.methods)
+    return trainings * 2 * 4 * sum(parameter.numel() for parameter in backbone.module.parameters())
+
+
 def _no_space(needed: int) -> Iterator[str]:
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free
     if needed > free:
         yield (
-            f"the cache {folder} will take {needed / 1e9:.1f} GB and more, {free / 1e9:.1f} GB are free: "
+            f"the cache {folder} will take {needed / 1e9:.1f} GB and more (fine-tuned guides, pictures as bytes, "
+            f"checkpoints), {free / 1e9:.1f} GB are free: "
             "set CTRH_CACHE to a folder on another disk"
         )
 
