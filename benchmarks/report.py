@@ -137,11 +137,7 @@ def _row(what: str, cost) -> str:
 
 
 def _span(seconds: float) -> str:
-    for unit, length in (("years", 3.156e7), ("days", 86_400), ("hours", 3600), ("minutes", 60), ("s", 1)):
-        if seconds >= 2 * length or unit == "s":
-            return (
-                f"{seconds / length:,.2g} {unit}"
-                if seconds < 100 * length
-                else f"{seconds / length:,.0f} {unit}"
-            )
-    raise AssertionError("seconds are the last unit")
+    units = {"years": 3.156e7, "days": 86_400, "hours": 3600, "minutes": 60, "s": 0.5}
+    unit = next((unit for unit, length in units.items() if seconds >= 2 * length), "s")
+    value = seconds / (1 if unit == "s" else units[unit])
+    return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.1f} {unit}"

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from benchmarks import report
 from benchmarks.__main__ import TOPICS, main
 from benchmarks.measuring import Result, timed_with_memory
 from benchmarks.records import COLUMNS, keep, rows_of
@@ -34,6 +35,32 @@ def test_facts_have_a_row_each(tmp_path):
     for value in (1.0, 2.0):
         keep(rows_of(Result("a", "1", 1, 1, facts={"MB": value, "recall": 0.5}))[1], path)
     assert pd.read_csv(path)[["quantity", "value"]].to_numpy().tolist() == [["MB", 2.0], ["recall", 0.5]]
+
+
+def test_the_report_multiplies_what_was_measured(tmp_path, monkeypatch):
+    """Made-up tables with round numbers: a nanosecond a code, 100 pictures a second."""
+    monkeypatch.setenv("CTRH_FIGURES", str(tmp_path / "figures"))
+    monkeypatch.setattr(report, "PAGE_FILE", tmp_path / "docs" / "scale.md")
+    measured = [
+        Result(name, f"{size} things, each", 1e-9 * size, 1e-7 * size)
+        for name in report.PANELS
+        for size in (100, 1000, 10_000)
+    ]
+    told = {"recall@10": 0.9, "queries per second": 1000, "seconds to build": 90}
+    told["bytes per code, beside the codes"] = 24
+    measured += [
+        Result("search, ivf", "1000000 codes", 1, 2, facts=told),
+        Result("encoding", "pictures", 1, 1, facts={"images per second": 100}),
+    ]
+    results, facts = (pd.concat(part) for part in zip(*map(rows_of, measured), strict=True))
+    report.write(results, facts)
+    page = (tmp_path / "docs" / "scale.md").read_text()
+    assert "| exact search, one query | 1.00 | 1e-09 |" in page
+    assert "| ivf | 0.900 | 1,000 | 24 | 1.5 |" in page
+    assert "| codes and ids | 16 GB | 1,600 GB |" in page
+    assert "| exact scan of one query, on this machine | 1.0 s | 100 s |" in page
+    assert "| encoding every picture once, on this machine | 116 days | 32 years |" in page
+    assert (tmp_path / "figures" / "benchmarks" / "cost_against_size.png").exists()
 
 
 def test_memory_is_noticed():
