@@ -67,6 +67,7 @@ def rows():
         ("WDHT", 0.0): 72,
         ("WDHT", None): 50,
         (ORACLE, None): 75,
+        ("LSH", None): 60,
     }
     return noise_rows(
         result(label, rate, seed, value + seed) for (label, rate), value in values.items() for seed in (0, 1)
