@@ -7,11 +7,13 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from ctrh.data.noise import with_noise
 from ctrh.data.photos import Photos
 from ctrh.data.registry import first_photos, load_photos
 from ctrh.data.validation import validation_photos
-from ctrh.guide.clip import Guide, load_guide
+from ctrh.guide.clip import SMALL, Guide, load_guide
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
 from ctrh.guide.refine import NUSWIDE as REFINE_NUSWIDE
@@ -56,13 +58,17 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class GuideConfig:
-    """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them."""
+    """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them.
+
+    Full-size ones work on the GPU where there is one; those that are shipped give the same numbers everywhere.
+    """
 
     name: str = "small"
     pretrained: str | None = None
 
     def load(self) -> Guide:
-        return load_guide(self.name, self.pretrained)
+        device = "cuda" if self.name not in SMALL and torch.cuda.is_available() else "cpu"
+        return load_guide(self.name, self.pretrained, device=device)
 
 
 @dataclass(frozen=True)
