@@ -129,8 +129,8 @@ class GuideEncoder(nn.Module):
 
     def __init__(self, guide: Guide) -> None:
         super().__init__()
-        # A copy, because the guide itself may still be fine-tuned.
-        self.visual = copy.deepcopy(guide.model.visual).requires_grad_(False)
+        # A copy, because the guide itself may still be fine-tuned; on the CPU, as all backbones until they are used.
+        self.visual = copy.deepcopy(guide.model.visual).requires_grad_(False).cpu()
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, 3, H, W) -> (N, D)."""
