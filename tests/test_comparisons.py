@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from scipy.stats import spearmanr
 
 from ctrh.data.photos import Split
 from ctrh.paper import comparisons
@@ -14,7 +15,10 @@ from ctrh.paper.comparisons import (
     differences,
     in_words,
     nearest,
+    order_agreement,
     queries_at,
+    side_by_side,
+    tally,
     weighted_tags,
 )
 
@@ -116,6 +120,37 @@ def test_nearest_gives_photos_distances_and_relevance():
     assert rows["distance"].tolist() == [0, 1, 2, 1, 2, 3]
     assert rows["relevant"].tolist() == [True, False, False, True, False, True]
     assert rows["rank"].tolist() == [1, 2, 3] * 2 and set(rows["label"]) == {"LSH"}
+
+
+def test_side_by_side_goes_query_by_query(monkeypatch):
+    monkeypatch.setattr(
+        comparisons,
+        "nearest",
+        lambda result, queries, count: pd.DataFrame({"query": queries, "label": result}),
+    )
+    rows = side_by_side(["CTRH", "ITQ"], [7, 3])
+    assert list(rows.itertuples(index=False, name=None)) == [(7, "CTRH"), (7, "ITQ"), (3, "CTRH"), (3, "ITQ")]
+
+
+def test_tally_counts_lengths():
+    verdicts = {16: ("ahead", 2.0), 32: ("ahead", 4.0), 48: ("behind", -3.0)}
+    rows = pd.DataFrame(
+        [("CTRH", "ITQ", "scenes", "map_all", bits, *verdict) for bits, verdict in verdicts.items()],
+        columns=["method", "over", "dataset", "metric", "bits", "verdict", "difference"],
+    )
+    (line,) = tally(rows).to_dict("records")
+    assert (line["ahead"], line["level"], line["behind"], line["difference"]) == (2, 0, 1, 1.0)
+    assert line["lengths"] == in_words(rows)
+
+
+def test_order_agreement_is_spearmans():
+    means, published = [50.0, 60.0, 70.0, 65.0], [51.0, 70.0, 80.0, 60.0]
+    table = pd.DataFrame({"method": list("abcd"), "mean": means, "published": published})
+    table = table.assign(dataset="scenes", metric="map_all", bits=16)
+    extra = table.iloc[:1].assign(method="random", published=np.nan)
+    (line,) = order_agreement(pd.concat([table, extra])).to_dict("records")
+    assert line["methods"] == 4 and line["first"] == line["first_published"] == "c"
+    assert line["correlation"] == pytest.approx(spearmanr(means, published).statistic)
 
 
 def test_attention_on_truth_compares_with_equal_weights():

@@ -108,6 +108,46 @@ def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.Da
     )
 
 
+def side_by_side(results: Sequence[RunResult], queries: Sequence[int], count: int = 10) -> pd.DataFrame:
+    """:func:`nearest` of several results, query by query, in the order of ``queries`` and ``results``."""
+    parts = [nearest(result, [query], count) for query in queries for result in results]
+    return pd.concat(parts, ignore_index=True)
+
+
+def tally(rows: pd.DataFrame) -> pd.DataFrame:
+    """Of rows of :func:`differences`, for each pair of methods, data set and metric: in how many lengths the first is
+    ``ahead``, ``level`` and ``behind``, the mean ``difference`` over lengths, and the same in words (``lengths``)."""
+    lines = []
+    for (method, over, dataset, metric), part in rows.groupby(
+        ["method", "over", "dataset", "metric"], sort=False
+    ):
+        counts = {verdict: int((part["verdict"] == verdict).sum()) for verdict in VERDICTS}
+        about = {"method": method, "over": over, "dataset": dataset, "metric": metric}
+        lines.append({**about, **counts, "difference": part["difference"].mean(), "lengths": in_words(part)})
+    return pd.DataFrame(lines)
+
+
+def order_agreement(table: pd.DataFrame) -> pd.DataFrame:
+    """Whether methods stand in the article's order: for each data set, metric and length of a table with ``mean`` and
+    ``published`` (:func:`ctrh.paper.tables.article_table`), Spearman's ``correlation`` over the ``methods`` that both
+    have, and who is ``first`` here and ``first_published``."""
+    lines = []
+    both = table.dropna(subset="published")
+    for (dataset, metric, bits), part in both.groupby(["dataset", "metric", "bits"], sort=False):
+        lines.append(
+            {
+                "dataset": dataset,
+                "metric": metric,
+                "bits": bits,
+                "methods": len(part),
+                "correlation": part["mean"].corr(part["published"], method="spearman"),
+                "first": part.loc[part["mean"].idxmax(), "method"],
+                "first_published": part.loc[part["published"].idxmax(), "method"],
+            }
+        )
+    return pd.DataFrame(lines)
+
+
 def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFrame:
     """Whether tag weighting listens to right tags: the share of attention that they get, beside their share of the tags.
 
