@@ -6,10 +6,11 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
-from ctrh.encoding import mode, relaxed_codes
+from ctrh.encoding import relaxed_codes
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.deep import Inputs, readable
 from ctrh.methods.itq import ITQ
+from ctrh.methods.text_codes import text_codes, text_representations
 from ctrh.network import mean_text, padded_tags
 
 READINGS = ("least squares", "nearest")
@@ -43,15 +44,15 @@ class CrossModalITQ:
 
 
 class TagSide:
-    """Codes for tags alone, from a trained CTRH, which gives them to photos only.
+    """Codes for the tags of photos, from a trained CTRH, which gives codes to photos alone.
 
-    Its texts are the representations r of Eq. (14). There the photo's own code asks the tags (12); without a photo
-    nobody asks, so every tag weighs the same (the softmax of equal logits). Two ways lead from r to K bits, both learned
-    on training photos without labels:
+    A photo's code asks its tags in (12). Without a photo nobody asks, so all tags weigh the same; values are linear, so
+    r of Eq. (14) is then that of one text whose features are the mean of the tags' (:mod:`ctrh.methods.text_codes`).
+    Two ways lead from r to K bits, both learned on training photos without labels:
 
     - "least squares": the ridge regression of the relaxed codes 2h - 1 of the photos on the r of their tags; its sign.
-    - "nearest": Eq. (16) has brought the mapped code v of each photo, Eq. (9), near to its text; so a text gets the
-      code of the training photo whose v has the largest cosine with r (of equal ones the first).
+    - "nearest": Eq. (16) has brought the mapped code of each photo near to its text, so a text gets that code of the
+      training photos that fits it best (:func:`ctrh.methods.text_codes.text_codes`).
 
     ``ridge``: the penalty, in units of the mean variance of the coordinates of r.
     """
@@ -71,42 +72,29 @@ class TagSide:
         tagged = np.flatnonzero(np.diff(sp.csr_array(tags).indptr))
         if not len(tagged):
             raise ValueError("no photo has a tag: there is no text to learn from")
-        network = self.hasher.network
-        h = relaxed_codes(network, readable(inputs))[torch.from_numpy(tagged)]
-        self.codes_ = (h > 0.5).numpy()
-        with torch.inference_mode():
-            self.mapped_ = _unit(network.mapping(h).numpy())
-        r = text_representations(self.hasher, tags[tagged])
-        self.mean_, self.middle_ = r.mean(axis=0), (2 * h.numpy() - 1).mean(axis=0)
-        centred, wanted = r - self.mean_, 2 * h.numpy() - 1 - self.middle_
-        penalty = self.ridge * len(r) * centred.var(axis=0).mean()
-        normal = centred.T @ centred + penalty * np.eye(r.shape[1])
-        self.slope_ = np.linalg.solve(normal, centred.T @ wanted)  # (D, K)
+        h = relaxed_codes(self.hasher.network, readable(inputs))[torch.from_numpy(tagged)].double().numpy()
+        self.codes_ = h > 0.5
+        r = self._represented(tags[tagged])
+        wanted = 2 * h - 1
+        self.mean_, self.middle_ = r.mean(axis=0), wanted.mean(axis=0)
+        centred = r - self.mean_
+        penalty = self.ridge * centred.var(axis=0).mean()
+        normal = centred.T @ centred / len(r) + penalty * np.eye(r.shape[1])
+        self.slope_ = np.linalg.solve(normal, centred.T @ (wanted - self.middle_) / len(r))  # (D, K)
         return self
 
     def encode_text(self, tags: sp.csr_array) -> np.ndarray:
-        """(N, C) tags -> (N, K) bool; without a tag r = 0."""
-        r = text_representations(self.hasher, tags)
+        """(N, C) tags -> (N, K) bool."""
         if self.reading == "nearest":
-            return self.codes_[(_unit(r) @ self.mapped_.T).argmax(axis=1)]
-        return (r - self.mean_) @ self.slope_ + self.middle_ > 0
+            return text_codes(self.hasher, self.codes_, self._mean_features(tags))
+        return (self._represented(tags) - self.mean_) @ self.slope_ + self.middle_ > 0
 
+    def _mean_features(self, tags: sp.csr_array) -> np.ndarray:
+        return mean_text(self.hasher.network.text, padded_tags(tags)).numpy()
 
-def text_representations(hasher: CTRH, tags: sp.csr_array) -> np.ndarray:
-    """r of Eq. (14) for tags that no photo asks: (N, C) -> (N, D) float64, 0 without a tag."""
-    network = hasher.network
-    ids = padded_tags(tags)
-    with torch.inference_mode(), mode(network, training=False):
-        if network.weighting is None:
-            parts = [mean_text(network.text, part) for part in ids.split(256)]
-        else:
-            # A query of zeros has no preference: all logits of (12) are 0.
-            silent = torch.zeros(1, network.text.shape[1])
-            parts = [
-                network.weighting(silent.expand(len(part), -1), network.text, part)[0]
-                for part in ids.split(256)
-            ]
-    return torch.cat(parts).double().numpy()
+    def _represented(self, tags: sp.csr_array) -> np.ndarray:
+        """r: (N, C) -> (N, D) float64."""
+        return text_representations(self.hasher, self._mean_features(tags)).astype(np.float64)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
