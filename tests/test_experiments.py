@@ -268,3 +268,10 @@ def test_clean_tags_are_a_variant_only_where_the_truth_is_known(tiny_photos, mon
         photos = replace(tiny_photos, truth=truth)
         monkeypatch.setattr(problems, "photos_of", lambda data, photos=photos: photos)
         assert variants_of(DataConfig("any")) == variants
+
+
+def test_a_run_is_named_by_the_source_of_its_own_method():
+    names = {method: experiments.code_key(method) for method in experiments.METHODS}
+    assert len(set(names.values())) == len(names)
+    assert experiments._imported("ewsh") == {"methods/ewsh", "methods/wdht", "methods/deep"}
+    assert experiments._imported("itq") == {"methods/itq", "methods/principal"}

@@ -7,6 +7,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -75,7 +76,7 @@ class Run:
     @property
     def key(self) -> str:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
-        return content_key(replace(self, label=""), self.problem.key, code_key(), versions())
+        return content_key(replace(self, label=""), self.problem.key, code_key(self.method), versions())
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
@@ -356,13 +357,27 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_key() -> str:
-    """Names the source of what happens within a run; what happens before is in the problem's content."""
+def code_key(method: str = "") -> str:
+    """Names the source of what happens within a run of ``method``, or of any; what happens before is in the problem's
+    content."""
     package = Path(ctrh.__file__).parent
-    single = [
-        package / name
-        for name in ("augment.py", "encoding.py", "losses.py", "network.py", "parallel.py", "training.py")
-    ]
-    files = [*single, *(package / "methods").glob("*.py"), *(package / "retrieval").glob("*.py")]
-    texts = {str(path.relative_to(package)): path.read_bytes() for path in files}
+    names = ["augment", "encoding", "losses", "network", "parallel", "training"]
+    names += [f"retrieval/{name}" for name in ("codes", "metrics", "ranking")]
+    if method:
+        names += sorted(_imported({**UNTAGGED, **HASHERS}[method].__module__.rpartition(".")[2]))
+    else:
+        names += sorted(f"methods/{path.stem}" for path in (package / "methods").glob("*.py"))
+    texts = {name: (package / f"{name}.py").read_bytes() for name in names}
     return content_key({name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
+
+
+def _imported(module: str) -> set[str]:
+    """A module of ``ctrh.methods`` and those of them that it imports, directly or not: "methods/<name>"."""
+    found, waiting = set(), [module]
+    while waiting:
+        name = waiting.pop()
+        if f"methods/{name}" not in found:
+            found.add(f"methods/{name}")
+            text = (Path(ctrh.__file__).parent / "methods" / f"{name}.py").read_text(encoding="utf-8")
+            waiting += re.findall(r"^from ctrh\.methods\.(\w+) import", text, re.MULTILINE)
+    return found
