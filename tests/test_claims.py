@@ -18,10 +18,12 @@ from ctrh.paper.claims import (
     Contrast,
     Estimate,
     claims_table,
+    failures_in_words,
     judge,
     parts_table,
     published_cells,
     stated,
+    to_markdown,
 )
 from ctrh.paper.effects import interval
 from ctrh.paper.experiments import make_run, results
@@ -217,6 +219,17 @@ def test_parts_say_what_a_verdict_rests_on(claims):
     assert parts["published"].min() == pytest.approx(stated(claim, published_cells())[0])
     lengths = next(c for c in claims if c.text.startswith("48 bits give"))
     assert parts_table([lengths], {})["less"].tolist() == ["CTRH, 16 bits", "CTRH, 32 bits"]
+
+
+def test_tables_of_claims_in_words():
+    good, bad = Claim("a is best", (above("a", "b"),)), Claim("b is best", (above("b", "a", "c"),))
+    made = numbers(a=5, b=1, c=-3) | {cell("a"): np.full((3, 50), 4.0), cell("b"): np.full((3, 50), 1.0)}
+    table, parts = claims_table([good, bad], made), parts_table([good, bad], made)
+    assert to_markdown(table).split("\n")[2] == "| a is best |  | +3.00 | +3.00 to +3.00 | **holds** |"
+    told = failures_in_words(table, parts)
+    assert told == "- b is best: 1 of 2 comparisons are below 0; the weakest is b against a (16 bits: -3.0)."
+    assert failures_in_words(table[:1], parts) == "There is none."
+    assert to_markdown(claims_table([good], {})).endswith(f"| a is best |  |  |  | {OPEN} |")
 
 
 def test_measured_cells_have_the_article_s_names(problem, monkeypatch):  # noqa: F811

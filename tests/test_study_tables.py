@@ -14,10 +14,11 @@ from ctrh.backbones import Backbone
 from ctrh.data.images import ArrayImages
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.experiments import results, run_grid
-from ctrh.paper.profiles import DEMO
+from ctrh.paper.profiles import DEMO, PAPER
 from ctrh.paper.published import published_table
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
-from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel
+from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel, table_curves
+from ctrh.paper.tables import save_table, saved_tables, score_titles
 
 METRICS = ("map_all", "map_1000", "encode_ms")
 
@@ -75,6 +76,61 @@ def test_printed_names_say_what_stands_beside_what():
     }
 
 
+def test_what_stands_for_what_is_told():
+    rows = backbones.mapping(DEMO)
+    assert rows["row of the article"].to_dict() == backbones.STANDS_FOR
+    assert set(rows["its weights"]) == {"frozen"}
+    paper = backbones.mapping(PAPER)
+    assert paper["its weights"].to_dict() == {
+        **dict.fromkeys(("AlexNet", "ResNet-50", "ViT-B-16"), "trained along"),
+        "CLIP (ViT-B-32)": "frozen",
+    }
+    told = backbones.mapping_in_words(DEMO)
+    assert "made with **guide**, the article's with AlexNet" in told and "*small-vit* beside ViT-B-16" in told
+    assert "All are frozen" in told
+    assert backbones.mapping_in_words(PAPER) == (
+        "The other tables of this profile are made with **AlexNet**, the article's with AlexNet."
+    )
+    assert "*small-b* stands beside OpenCLIP" in guides.mapping_in_words(DEMO)
+    assert guides.mapping_in_words(PAPER) == "These are the article's two guides."
+
+
+def test_the_best_backbone_is_told_with_what_a_faster_one_gives_up():
+    about = {"dataset": ["x", "x", "y", "y"], "backbone": ["a", "b", "a", "b"]}
+    rows = pd.DataFrame(about | {"mean": [50.0, 60.0, 61.0, 60.0], "encode_ms": [1.0, 4.0, 1.0, 4.0]})
+    assert backbones.best_in_words(rows).split("\n") == [
+        "- **x**: best is b with 60.0 % at 4.0 ms a picture; of the faster ones a comes nearest, 10.0 points behind at 1.0 ms.",
+        "- **y**: best is a with 61.0 % at 1.0 ms a picture; no other is faster.",
+    ]
+
+
+def test_words_of_one_guide_alone_are_listed():
+    rows = pd.DataFrame(
+        {"dataset": "x", "guide": ["a", "a", "b"], "tag": ["dog", "cat", "sea"], "photos": [9, 2, 1]}
+    )
+    told = guides.disagreements_in_words(rows.assign(right=[4.0, 0.0, np.nan]))
+    assert told["words"].tolist() == ["dog (9, 4 right), cat (2, 0 right)", "sea (1)"]
+
+
+def test_saved_tables_and_their_curves(tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_FIGURES", str(tmp_path))
+    two = guides.guide_tables(grid(guides.STANDS_FOR), DEMO)
+    printed = backbones.printed_names(guides.STANDS_FOR)
+    for number, table in two.items():
+        save_table(table, f"table{number}", DEMO, "guide", score_titles(DEMO), printed)
+    text = saved_tables(two, DEMO)
+    assert text.count("small-b (published: OpenCLIP)") == 4 and text.startswith(
+        "**Table 8.** mAP@all. Measured"
+    )
+    assert "**Table 9.** mAP@1000 (the article: mAP@5000)." in text
+    assert set(pd.read_csv(tmp_path / "demo" / "table8.csv")["guide"]) == {"small", "small-b"}
+    fig = plt.figure()
+    axes = table_curves(fig, two, "guide", DEMO)
+    assert axes.shape == (2, 2) and [len(ax.lines) for ax in axes.flat] == [2] * 4
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["mAP@all (%)", "mAP@1000 (%)"]
+    plt.close(fig)
+
+
 def test_steps_are_differences_of_neighbouring_rows():
     table = ablation.ablation_tables(grid(ablation.VARIANTS), DEMO)[5]
     measured = ablation.steps(table)
@@ -121,6 +177,9 @@ def test_readings_have_an_effect_each(problem):  # noqa: F811
     rows = readings.reading_effects(results(readings.reading_runs(small), jobs=1), small)
     assert len(rows) == 2 * len(readings.readings(small))
     assert rows.columns[:3].tolist() == ["where", "chosen", "other"] and not rows.isna().any().any()
+    text = readings.effects_table(rows, small)
+    assert list(text.columns) == [("scenes-mir", "mAP@all"), ("scenes-mir", "mAP@10")]
+    assert text.shape[0] == len(readings.readings(small)) and text.iloc[0, 0].endswith(")")
     same = rows[rows["other"] == "A: sum of heads"]
     assert same["difference"].abs().max() < 0.5
 

@@ -188,6 +188,35 @@ def parts_table(claims: Sequence[Claim], measured: Numbers) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def to_markdown(table: pd.DataFrame) -> str:
+    """The rows of :func:`claims_table` as a Markdown table; what holds or does not is in bold."""
+    lines = ["| claim | published | measured | 95 % | verdict |", "|---|---:|---:|---:|---|"]
+    for row in table.itertuples():
+        published, measured, low, high = (_number(getattr(row, name)) for name in table.columns[1:5])
+        span = f"{low} to {high}" if low and high else ""
+        verdict = row.verdict if row.verdict == OPEN else f"**{row.verdict}**"
+        lines.append(f"| {row.claim} | {published} | {measured} | {span} | {verdict} |")
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    return "" if np.isnan(value) else f"{round(value, 2) + 0:+.2f}"
+
+
+def failures_in_words(table: pd.DataFrame, parts: pd.DataFrame) -> str:
+    """What each claim that does not hold founders on, out of :func:`claims_table` and :func:`parts_table`."""
+    lines = []
+    for text in table.loc[table["verdict"] == FAILS, "claim"]:
+        part = parts[parts["claim"] == text]
+        weak = part.loc[part["measured"].idxmin()]
+        length = f"{weak['bits']} bits" if weak["bits"] != "mean" else "mean over lengths"
+        lines.append(
+            f"- {text}: {(part['high'] < 0).sum()} of {len(part)} comparisons are below 0; the weakest is {weak['more']} "
+            f"against {weak['less']} ({length}: {weak['measured']:+.1f})."
+        )
+    return "\n".join(lines) or "There is none."
+
+
 def _names(cells: tuple[Cell, ...], contrast: Contrast) -> str:
     names = ", ".join(dict.fromkeys(cell.name for cell in cells))
     lengths = {cell.bits for cell in (*contrast.more, *contrast.less)}

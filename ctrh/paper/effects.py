@@ -115,7 +115,7 @@ def listed(rows: pd.DataFrame, name: str = "label") -> str:
     lines = []
     for label, part in rows.groupby(name, sort=False):
         texts = [
-            f"{row.dataset} {row.difference:+.1f}{_span(row)}{', ' + row.note if row.note else ''}"
+            f"{row.dataset} {_points(row.difference)}{_span(row)}{', ' + row.note if row.note else ''}"
             for row in part.itertuples()
         ]
         lines.append(f"- **{label}**: {'; '.join(texts)}")
@@ -125,7 +125,11 @@ def listed(rows: pd.DataFrame, name: str = "label") -> str:
 def _span(row) -> str:
     if row.low != row.low:
         return " (one seed: no interval)"
-    return f" ({row.low:+.1f} to {row.high:+.1f}: {row.verdict})"
+    return f" ({_points(row.low)} to {_points(row.high)}: {row.verdict})"
+
+
+def _points(value: float) -> str:
+    return f"{round(value, 1) + 0:+.1f}"  # no "-0.0"
 
 
 def collapses(results: Iterable[RunResult]) -> dict[tuple[str, int, str], int]:

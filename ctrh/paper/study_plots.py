@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
+from ctrh.paper.code_plots import score_by_bits
+from ctrh.paper.profiles import Profile
 from ctrh.paper.style import BLUE, GREEN, GREY, RED, colour, marker
+from ctrh.paper.tables import score_titles
 
 VERDICT_SHADES = {HOLDS: GREEN, FAILS: RED, OPEN: GREY}
 SHADES = {"better": GREEN, "worse": RED, "undecided": GREY}
+
+
+def table_curves(fig: Figure, tables: Mapping[int, pd.DataFrame], name: str, profile: Profile) -> np.ndarray:
+    """Tables of the article as curves over code lengths: a row a table, a column a data set, one legend; the axes.
+
+    ``name``: what the tables compare, a column.
+    """
+    datasets = [each.data.name for each in profile.datasets]
+    axes = fig.subplots(len(tables), len(datasets), squeeze=False)
+    for line, table in zip(axes, tables.values(), strict=True):
+        for ax, dataset in zip(line, datasets, strict=True):
+            part = table[table["dataset"] == dataset]
+            title = score_titles(profile)[part["metric"].iloc[0]].split(" ")[0]
+            score_by_bits(ax, part, name).set(title=dataset, ylabel=f"{title} (%)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="outside upper center", ncols=4)
+    return axes
 
 
 def effect_dots(ax: Axes, rows: pd.DataFrame, name: str = "label") -> Axes:

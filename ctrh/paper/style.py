@@ -40,6 +40,13 @@ COLOURS = {
     "truth": GREEN,
     "CTRH (user tags)": ORANGE,
     "CTRH (clean tags)": GREEN,
+    "Baseline": GREY,
+    "TR": SKY,
+    "TR+TW": BLUE,
+    "FJSPH": BLUE,
+    "ITQ (CLIP)": SKY,
+    "ITQ (FLIP)": BROWN,
+    "CTRH (nearest)": ORANGE,
 }
 # Dashes and a shape for each method, for those who see no colours: deep ones solid or dashed, the others dotted.
 DASHES = {

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from ctrh.store import replacing
 NAMES = {
     "mirflickr": "MirFlickr",
     "nuswide": "NUS-WIDE",
+    "coco": "MS COCO",
     "scenes-mir": "scenes-mir",
     "scenes-nus": "scenes-nus",
 }
@@ -185,6 +186,13 @@ def save_table(
         latex.append(to_latex(frame, caption))
     save_texts(file, profile, "\n".join(markdown), "\n".join(latex))
     return save_rows(table, file, profile.name)
+
+
+def saved_tables(numbers: Iterable[int], profile: Profile) -> str:
+    """The Markdown of the article's tables ``numbers`` that :func:`save_table` has written as ``table4`` and so on."""
+    folder = results_dir(profile.name)
+    texts = {number: (folder / f"table{number}.md").read_text(encoding="utf-8") for number in numbers}
+    return "\n".join(f"**Table {number}.** {text}" for number, text in texts.items())
 
 
 def save_texts(file: str, profile: Profile, markdown: str, latex: str) -> None:

@@ -42,6 +42,41 @@ def backbone_runs(profile: Profile) -> list[Run]:
     return runs
 
 
+def mapping(profile: Profile) -> pd.DataFrame:
+    """Which network stands beside which row of the article, and what is trained of it; index: the label."""
+    runs = {run.label: run for run in backbone_runs(profile)}
+    rows = [
+        (
+            label,
+            name,
+            STANDS_FOR.get(label, label),
+            "trained along" if runs[label].inputs.end_to_end else "frozen",
+        )
+        for label, name in profile.study.backbones
+    ]
+    columns = ["label here", "network", "row of the article", "its weights"]
+    return pd.DataFrame(rows, columns=columns).set_index("label here")
+
+
+def mapping_in_words(profile: Profile) -> str:
+    """What :func:`mapping` means for who reads the tables."""
+    rows = mapping(profile)
+    main = dict((name, label) for label, name in profile.study.backbones).get(
+        profile.backbone, profile.backbone
+    )
+    text = f"The other tables of this profile are made with **{main}**, the article's with AlexNet."
+    others = rows[rows.index != rows["row of the article"]]
+    if len(others):
+        stands = ", ".join(f"*{label}* beside {row}" for label, row in others["row of the article"].items())
+        text += (
+            f" The networks here are not the article's: {stands}. Only the kind of network is the same, so a "
+            "published row says what a network of that kind did there, not what ours should do."
+        )
+    if set(rows["its weights"]) == {"frozen"}:
+        text += " All are frozen here: features are compared, not how well networks can be trained on."
+    return text
+
+
 def named_tables(
     rows: pd.DataFrame, numbers: tuple[int, ...], stands_for: Mapping[str, str], profile: Profile
 ) -> dict[int, pd.DataFrame]:
@@ -120,3 +155,23 @@ def against_cost(tables: Mapping[int, pd.DataFrame], costs: pd.DataFrame, profil
     """Rows for the picture: mAP@k at the studies' length beside ``encode_ms`` and ``parameters``."""
     table = tables[TABLES[1]]
     return table[table["bits"] == profile.study.bits].merge(costs, on="backbone", validate="many_to_one")
+
+
+def best_in_words(against: pd.DataFrame) -> str:
+    """From the rows of :func:`against_cost`: the best network of each data set, and what a faster one would give up."""
+    lines = []
+    for dataset, part in against.groupby("dataset", sort=False):
+        best = part.loc[part["mean"].idxmax()]
+        faster = part[part["encode_ms"] < best["encode_ms"]]
+        rest = "no other is faster"
+        if len(faster):
+            rival = faster.loc[faster["mean"].idxmax()]
+            rest = (
+                f"of the faster ones {rival['backbone']} comes nearest, {best['mean'] - rival['mean']:.1f} points "
+                f"behind at {rival['encode_ms']:.1f} ms"
+            )
+        lines.append(
+            f"- **{dataset}**: best is {best['backbone']} with {best['mean']:.1f} % at {best['encode_ms']:.1f} ms a "
+            f"picture; {rest}."
+        )
+    return "\n".join(lines)

@@ -34,6 +34,19 @@ def guide_runs(profile: Profile) -> list[Run]:
     return runs
 
 
+def mapping_in_words(profile: Profile) -> str:
+    """Which guide stands beside which row of the article."""
+    own = {label: STANDS_FOR[label] for label, _ in profile.study.guides if label in STANDS_FOR}
+    if not own:
+        return "These are the article's two guides."
+    stands = ", ".join(f"*{label}* stands beside {article}" for label, article in own.items())
+    return (
+        f"They are not the article's: {stands}. This project trained them on drawn scenes, with other seeds and for "
+        "another number of epochs (`ctrh/guide/pretrain.py`). What can be seen is what a second, differently trained "
+        "guide changes, not how OpenAI's CLIP compares with OpenCLIP."
+    )
+
+
 def guide_tables(rows: pd.DataFrame, profile: Profile) -> dict[int, pd.DataFrame]:
     """Tables 8 (mAP@all) and 9 (mAP@k) out of the rows of :func:`guide_runs`."""
     return named_tables(rows, TABLES, STANDS_FOR, profile)
@@ -102,3 +115,11 @@ def disagreements(
     rows = exchange_rows(replace(photos_of(dataset.data), tags=one), other, count)
     rows.insert(1, "guide", rows.pop("change").replace({"taken away": first, "brought": second}))
     return rows
+
+
+def disagreements_in_words(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of :func:`disagreements` as text, a line for each data set and guide: "dog (120, 80 right), ..."."""
+    known = rows["right"].notna()
+    right = rows["right"].map(lambda count: f", {count:.0f} right").where(known, "")
+    texts = rows.assign(words=rows["tag"] + " (" + rows["photos"].astype(str) + right + ")")
+    return texts.groupby(["dataset", "guide"], sort=False)["words"].agg(", ".join).to_frame()

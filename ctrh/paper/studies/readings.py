@@ -13,6 +13,7 @@ from ctrh.paper.effects import effects
 from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.studies.ablation import with_refinement
+from ctrh.paper.tables import score_titles
 
 DEFAULT = "CTRH"
 UNSUPERVISED = ("LSH", "SH", "ITQ")
@@ -96,6 +97,20 @@ def reading_effects(results: Sequence[RunResult], profile: Profile) -> pd.DataFr
     places = {label_of(reading): reading for reading in readings(profile)}
     told = [(place.where, place.chosen, place.other) for place in rows["label"].map(places)]
     return pd.concat([pd.DataFrame(told, columns=["where", "chosen", "other"]), rows], axis=1)
+
+
+def effects_table(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """The rows of :func:`reading_effects` as text, a line a reading, a column for each data set and score."""
+    titles = {metric: title.split(" ")[0] for metric, title in score_titles(profile).items()}
+    bounds = [
+        "" if row.low != row.low else f" ({row.low:+.1f} to {row.high:+.1f})" for row in rows.itertuples()
+    ]
+    notes = rows["note"].where(rows["note"] == "", ", " + rows["note"])
+    texts = rows.assign(
+        text=rows["difference"].map("{:+.2f}".format) + bounds + notes, metric=rows["metric"].map(titles)
+    )
+    index, columns = ["where", "chosen", "other"], ["dataset", "metric"]
+    return texts.pivot_table("text", index, columns, aggfunc="first", sort=False)
 
 
 def feature_runs(profile: Profile) -> list[Run]:

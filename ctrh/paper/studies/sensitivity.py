@@ -17,11 +17,7 @@ from ctrh.paper.studies.ablation import with_refinement, with_tag_balance
 from ctrh.paper.tables import over_seeds
 from ctrh.paper.tag_tables import tag_config
 
-PARAMETERS = {
-    "α": "share of the fine-tuned weights, Eq. (2)",
-    "ε": "margin of Eq. (16)",
-    "λ4": "weight of (18)",
-}
+PARAMETERS = {"α": "share of fine-tuned weights, (2)", "ε": "margin of (16)", "λ4": "weight of (18)"}
 
 
 def values_of(profile: Profile) -> dict[str, tuple[float, ...]]:
