@@ -1,0 +1,274 @@
+"""The cross-modal study: pairs and their split, runs and their cache, rows, answers, all on photos made for it."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+
+from ctrh.data.images import ArrayImages
+from ctrh.data.photos import Photos, random_split
+from ctrh.guide.finetune import FinetuneConfig
+from ctrh.guide.flip import FlipConfig
+from ctrh.paper import experiments, problems, profiles
+from ctrh.paper.cross_modal import answers, pairs, plots, runs, settings, speed, tables
+from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs, word_means
+from ctrh.paper.cross_modal.settings import CrossData, CrossProfile
+from ctrh.paper.profiles import DataConfig, GuideConfig
+from ctrh.retrieval.metrics import evaluate
+from ctrh.training import TrainConfig
+
+CROSS = CrossProfile(
+    datasets=(CrossData(DataConfig("tiny"), "mirflickr", database=20, train=14),),
+    guide=GuideConfig(),
+    flip=FlipConfig(FinetuneConfig(epochs=1, batch=4), ratio=0.5, unmasked=0),
+    tuned=8,
+    fjsph=replace(settings.SMOKE.fjsph, width=8, train=TrainConfig(epochs=2, batch_size=8, lr_head=0.1)),
+    bits=(8,),
+    ablation_bits=8,
+    seeds=(0, 1),
+    ks=(5,),
+    speed_pictures=2,
+    speed_vit=False,
+)
+TINY = replace(profiles.SMOKE, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
+CACHED = (problems.load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of, load_pairs)
+
+
+@pytest.fixture
+def photos(tiny_guide, monkeypatch):
+    """30 noise pictures of three labels, which are words too; the last has no tag."""
+    generator = np.random.default_rng(0)
+    words = ("dog", "sea", "sky", "nikon")
+    kinds = np.arange(30) % 3
+    tags = np.concatenate([np.eye(3, dtype=bool)[kinds], generator.random((30, 1)) < 0.5], axis=1)
+    tags[-1] = False
+    made = Photos(
+        name="tiny",
+        images=ArrayImages(generator.integers(0, 256, (30, 32, 32, 3), dtype=np.uint8)),
+        names=[str(i) for i in range(30)],
+        tags=sp.csr_array(tags),
+        vocabulary=words,
+        common=np.ones(4, dtype=bool),
+        split=random_split(30, queries=6, train=24, seed=0),
+        labels=np.eye(4, dtype=bool)[kinds][:, [0, 1, 2, 3]],
+        label_names=("dog", "sea", "sky", "at night"),
+    )
+    monkeypatch.setattr(profiles.DataConfig, "load", lambda self: made)
+    monkeypatch.setattr(profiles.GuideConfig, "load", lambda self: tiny_guide)
+    for function in CACHED:
+        function.cache_clear()
+    yield made
+    for function in CACHED:
+        function.cache_clear()
+
+
+def made_run(**changes):
+    run = tables.fjsph_run(CROSS, CROSS.datasets[0], 8, 0, kind="CLIP")
+    return replace(run, **changes)
+
+
+def test_pairs_are_queries_then_database(photos):
+    found = load_pairs(CROSS.datasets[0], FeatureConfig(GuideConfig()))
+    assert found.image.shape == found.text.shape == (26, 24) and found.labels.shape == (26, 4)
+    assert set(found.photos[found.split.query]) == set(photos.split.query)
+    assert len(found.split.train) == 14 and np.isin(found.split.train, found.split.database).all()
+    assert len(found.unseen) == 6 and not np.intersect1d(found.unseen, found.split.train).size
+    np.testing.assert_array_equal(found.labels, photos.labels[found.photos])
+    lengths = np.linalg.norm(found.text, axis=1)
+    silent = found.photos == 29
+    np.testing.assert_allclose(lengths[~silent], 1, rtol=1e-5)
+    assert (lengths[silent] == 0).all()
+
+
+def test_training_photos_are_cut_at_random_and_always_alike(photos):
+    chosen = chosen_split(photos, CROSS.datasets[0])
+    again = chosen_split(photos, CROSS.datasets[0])
+    np.testing.assert_array_equal(chosen.train, again.train)
+    whole = chosen_split(photos, CrossData(DataConfig("tiny"), "mirflickr"))
+    np.testing.assert_array_equal(whole.database, photos.split.database)
+    np.testing.assert_array_equal(whole.train, photos.split.train)
+    with pytest.raises(ValueError, match="a database of 10 photos cannot hold 14"):
+        chosen_split(photos, replace(CROSS.datasets[0], database=10))
+
+
+def test_words_of_a_text_weigh_the_same():
+    words = np.array([[2.0, 0.0], [0.0, 0.5]], dtype=np.float32)
+    found = word_means(words, sp.csr_array(np.array([[1, 0], [1, 1], [0, 0]], dtype=bool)))
+    np.testing.assert_allclose(found, [[1, 0], [0.5**0.5, 0.5**0.5], [0, 0]], rtol=1e-6)
+
+
+def test_captions_are_texts_where_there_are_any(photos, tiny_guide):
+    captioned = replace(photos, texts=tuple("" if i == 3 else f"a dog number {i}" for i in range(30)))
+    rows = np.array([5, 3, 1])
+    found = pairs.text_features(tiny_guide, captioned, rows, "captions")
+    expected = tiny_guide.text_features(["a dog number 5", "a dog number 1"], template="{}")
+    np.testing.assert_allclose(
+        found[[0, 2]], expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5
+    )
+    assert (found[1] == 0).all()
+    tagged = pairs.text_features(tiny_guide, photos, np.array([29, 0]), "captions")
+    assert (tagged[0] == 0).all() and tagged[1].any()
+
+
+def test_photos_without_labels_are_refused(photos, monkeypatch):
+    bare = replace(photos, labels=None, label_names=())
+    monkeypatch.setattr(profiles.DataConfig, "load", lambda self: bare)
+    problems.photos_of.cache_clear()
+    with pytest.raises(ValueError, match="no labels"):
+        load_pairs(CROSS.datasets[0], FeatureConfig(GuideConfig()))
+
+
+def test_every_method_is_scored_in_both_directions(photos):
+    wanted = tables.comparison_runs(TINY, replace(CROSS, seeds=(0,)))
+    found = runs.results(wanted, jobs=1)
+    assert [result.run for result in found] == wanted
+    for result in found:
+        problem = result.run.problem
+        query, database = problem.split.query, problem.split.database
+        for direction, (asks, answers_) in runs.DIRECTIONS.items():
+            scores = evaluate(
+                result.codes[asks][query], result.codes[answers_][database],
+                problem.labels[query], problem.labels[database], ks=(5,),
+            )  # fmt: skip
+            assert result.scores[direction].map_all == scores.map_all
+            assert result.scores[direction].map_at == scores.map_at
+    rows = pd.concat([result.rows() for result in found])
+    assert set(rows["method"]) == {"random", "ITQ (CLIP)", "ITQ (FLIP)", "CTRH", "CTRH (nearest)", "FJSPH"}
+    assert (
+        not rows.duplicated(["method", "direction", "metric"]).any() and rows["value"].between(0, 100).all()
+    )
+    table = tables.cross_table(rows)
+    assert {"i2t_map_all", "t2i_map_5"} < set(table["metric"]) and table["published"].isna().all()
+
+
+def test_ctrh_follows_the_seeds_of_the_other_tables(photos):
+    wanted = tables.comparison_runs(TINY, CROSS)
+    assert {run.seed for run in wanted if run.method == "CTRH"} == {0}
+    assert {run.seed for run in wanted if run.method == "FJSPH"} == {0, 1}
+    assert all(run.ctrh.data == CROSS.datasets[0].data for run in wanted if run.method == "CTRH")
+
+
+def test_random_texts_are_not_the_coins_of_their_photos(photos):
+    (result,) = runs.results([made_run(method="random", settings=None)], jobs=1)
+    assert (result.codes["image"] != result.codes["text"]).any()
+
+
+def test_finished_runs_are_read_back(photos, monkeypatch):
+    (first,) = runs.results([made_run()], jobs=1)
+    monkeypatch.setitem(runs.METHODS, "FJSPH", lambda *_: pytest.fail("computed again"))
+    (again,) = runs.results([made_run(label="another name")], jobs=1)
+    np.testing.assert_array_equal(again.codes["text"], first.codes["text"])
+    assert again.history["loss"].tolist() == first.history["loss"].tolist()
+
+
+def test_the_key_sees_every_setting_but_the_label(photos):
+    base = made_run()
+    others = [
+        made_run(bits=16),
+        made_run(seed=1),
+        made_run(ks=(3,)),
+        made_run(data=replace(base.data, train=13)),
+        made_run(features=tables.feature_config(CROSS, "FLIP")),
+        made_run(features=tables.feature_config(CROSS, "unmasked")),
+        made_run(settings=replace(base.settings, contrast_on="codes")),
+    ]
+    assert len({base.key, *(run.key for run in others)}) == 1 + len(others)
+    assert made_run(label="another name").key == base.key
+    taught = experiments.make_run(TINY, "mirflickr", "CTRH", 8)
+    keys = {
+        made_run(method="CTRH", reading="nearest", ctrh=replace(taught, seed=seed)).key for seed in (0, 1)
+    }
+    assert len(keys) == 2
+
+
+def test_unseen_rows_leave_the_training_photos_out(photos):
+    (result,) = runs.results([made_run()], jobs=1)
+    problem = result.run.problem
+    rows = result.on_unseen().set_index("direction")["value"]
+    query, unseen = problem.split.query, problem.unseen
+    scores = evaluate(
+        result.codes["image"][query],
+        result.codes["text"][unseen],
+        problem.labels[query],
+        problem.labels[unseen],
+    )
+    assert rows["i2t"] == pytest.approx(100 * scores.map_all)
+
+
+def test_what_is_left_out_is_compared_with_the_whole(photos):
+    cross = replace(CROSS, seeds=(0,))
+    found = runs.results(tables.ablation_runs(cross), jobs=1)
+    effects = tables.effects(found, tables.WITHOUT)
+    assert set(effects["label"]) == set(tables.WITHOUT) and set(effects["verdict"]) <= {
+        "better",
+        "worse",
+        "undecided",
+    }
+    by = {result.run.label: result for result in found}
+    row = effects[(effects["label"] == "no tuning") & (effects["direction"] == "t2i")].iloc[0]
+    gap = by["no tuning"].scores["t2i"].map_all - by["FJSPH"].scores["t2i"].map_all
+    assert row["difference"] == pytest.approx(100 * gap)
+    assert len({run.key for run in tables.choice_runs(cross)}) == 1 + len(tables.CHOICES)
+
+
+def test_words_find_photos_and_photos_texts(photos):
+    assert answers.asking_words(photos) == ["dog", "sea", "sky"]
+    for run in (
+        made_run(),
+        *[r for r in tables.comparison_runs(TINY, CROSS) if r.seed == 0 and r.method in ("CTRH", "ITQ")],
+    ):
+        (result,) = runs.results([run], jobs=1)
+        rows, scores = answers.word_answers(result, ["sea", "dog"], count=4)
+        assert (
+            rows["query"].tolist() == ["sea"] * 4 + ["dog"] * 4 and rows["rank"].tolist() == [1, 2, 3, 4] * 2
+        )
+        column = {"sea": 1, "dog": 0}
+        for row in rows.itertuples():
+            assert row.relevant == photos.labels[row.photo, column[row.query]]
+            assert row.photo in photos.split.database
+        assert (rows.groupby("query", sort=False)["distance"].diff().dropna() >= 0).all()
+        assert rows["ap"].tolist() == np.repeat(scores.ap_all, 4).tolist()
+    texts = answers.text_answers(result, (0.1, 0.9), count=3)
+    assert len(texts) == 6 and set(texts["query"]) <= set(photos.split.query)
+    table = answers.word_table([result], ["dog", "sea"])
+    assert table.set_index("metric")["value"]["map_all"] == pytest.approx(
+        100 * answers.word_answers(result, ["dog", "sea"])[1].map_all
+    )
+
+
+def test_pages_show_every_answer(photos):
+    (result,) = runs.results([made_run()], jobs=1)
+    rows, _ = answers.word_answers(result, ["sea", "dog"], count=3)
+    axes = plots.word_page(plt.figure(), photos.images, rows)
+    assert axes.shape == (2, 4) and axes[0, 0].texts[0].get_text() == "sea\n(FJSPH)"
+    texts = answers.text_answers(result, (0.5,), count=2)
+    axes = plots.text_page(plt.figure(), photos.images, texts)
+    assert len(axes[0, 1].texts) == 6
+    assert answers.written(replace(photos, texts=["a sentence"] * 30), 0) == "a sentence"
+    plt.close("all")
+
+
+def test_speed_is_measured_once(photos, tiny_guide, monkeypatch):
+    rows = speed.speed_rows(CROSS, tiny_guide)
+    assert rows["patches"].tolist() == [16, 8, 4] and rows["speedup"].iloc[0] == 1 and (rows["ms"] > 0).all()
+    monkeypatch.setattr(speed, "tower_rows", lambda *_: pytest.fail("measured again"))
+    pd.testing.assert_frame_equal(speed.speed_rows(CROSS, tiny_guide), rows)
+    ax = plots.speed_bars(plt.figure().subplots(), rows)
+    assert len(ax.patches) == 3
+    plt.close("all")
+
+
+def test_every_profile_has_its_settings():
+    for name in ("smoke", "demo", "paper"):
+        cross = settings.cross_profile(profiles.Profile.named(name))
+        assert cross.ablation_bits in cross.bits
+    paper = settings.cross_profile(profiles.PAPER)
+    assert [each.name for each in paper.datasets] == ["mirflickr", "nuswide", "coco"]
+    assert {16, 32, 64, 128} == set(paper.bits) and paper.ks == (50, 1000)
+    own = replace(profiles.PAPER, name="mine")
+    assert settings.cross_profile(own) is settings.PAPER
+    with pytest.raises(ValueError, match="texts must be one of words, captions"):
+        CrossData(DataConfig("tiny"), "mirflickr", texts="sentences")
