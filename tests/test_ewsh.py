@@ -10,7 +10,7 @@ import torch
 from deep_problem import TRAIN, assert_learns, assert_repeats_and_saves, assert_resumes, three_subjects
 
 from ctrh.methods.ewsh import EWSH, EWSHConfig, nearest, tag_relevance
-from ctrh.network import NO_TAG
+from ctrh.network import NO_TAG, padded_tags
 
 CONFIG = EWSHConfig(bits=8, hidden=12, rounds=2, neighbours=5, train=TRAIN)
 
@@ -25,14 +25,14 @@ def test_nearest_are_the_other_rows_of_highest_cosine():
     assert nearest(v[:1], 10).shape == (1, 0)
 
 
-def relevance_by_loop(tag_ids: list, weights: list, neighbours: list, words: int) -> np.ndarray:
-    own = [[(c, w) for c, w in zip(*row) if c != NO_TAG] for row in zip(tag_ids, weights)]
-    mean = [sum(w for tags in own for c, w in tags if c == word) / len(own) for word in range(words)]
+def relevance_by_loop(tag_ids: list, neighbours: list, words: int) -> np.ndarray:
+    own = [[c for c in row if c != NO_TAG] for row in tag_ids]
+    share = [sum(word in tags for tags in own) / len(own) for word in range(words)]
     relevance = np.zeros((len(tag_ids), len(tag_ids[0])))
     for i, tags in enumerate(own):
-        for m, (word, _) in enumerate(tags):
-            votes = sum(w for j in neighbours[i] for c, w in own[j] if c == word)
-            relevance[i, m] = (votes + 1) / (len(neighbours[i]) * mean[word] + 1)
+        for m, word in enumerate(tags):
+            votes = sum(word in own[j] for j in neighbours[i])
+            relevance[i, m] = max(1, votes - len(neighbours[i]) * share[word])
         if tags:
             relevance[i] /= relevance[i, : len(tags)].mean()
     return relevance
@@ -40,27 +40,27 @@ def relevance_by_loop(tag_ids: list, weights: list, neighbours: list, words: int
 
 def test_relevance_counts_votes_beyond_chance():
     generator = np.random.default_rng(0)
-    tag_ids = np.full((9, 4), NO_TAG)
-    for row in range(8):  # the last has no tag
+    tag_ids = np.full((19, 4), NO_TAG)
+    for row in range(18):  # the last has no tag
         tags = np.sort(generator.choice(6, 1 + row % 4, replace=False))
         tag_ids[row, : len(tags)] = tags
-    weights = generator.random((9, 4)).astype(np.float32)
-    neighbours = np.array([generator.choice(np.delete(np.arange(9), i), 3, replace=False) for i in range(9)])
-    got = tag_relevance(*map(torch.from_numpy, (tag_ids, weights, neighbours)), words=6)
-    expected = relevance_by_loop(tag_ids.tolist(), weights.tolist(), neighbours.tolist(), 6)
+    neighbours = np.array(
+        [generator.choice(np.delete(np.arange(19), i), 9, replace=False) for i in range(19)]
+    )
+    got = tag_relevance(*map(torch.from_numpy, (tag_ids, neighbours)), words=6)
+    expected = relevance_by_loop(tag_ids.tolist(), neighbours.tolist(), 6)
+    assert expected.max() > 1.2
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_a_tag_of_every_image_gains_nothing_and_one_that_neighbours_share_does():
-    """Words: 0 is everywhere, 1 in the first half, 2 scattered; neighbours are the own half."""
-    tag_ids = torch.tensor(
-        [[0, 1, 2], [0, 1, NO_TAG], [0, 1, NO_TAG], [0, 2, NO_TAG], [0, 3, NO_TAG], [0, 3, NO_TAG]]
-    )
-    neighbours = torch.tensor([[1, 2], [0, 2], [0, 1], [4, 5], [3, 5], [3, 4]])
-    relevance = tag_relevance(tag_ids, torch.ones(6, 3), neighbours, words=4)
-    everywhere, shared, scattered = relevance[0].tolist()
-    assert shared > everywhere > scattered
-    assert (everywhere + shared + scattered) / 3 == pytest.approx(1)
+    """Word 0 is everywhere, word 1 on the first half, word 2 on two images; all others of the own half are neighbours:
+    word 1 has 4 votes where chance gives 2, word 0 has as many as by chance."""
+    tag_ids = torch.tensor([[0, 1, 2], *[[0, 1, NO_TAG]] * 4, [0, 2, NO_TAG], *[[0, 3, NO_TAG]] * 4])
+    halves = [[j for j in range(start, start + 5)] for start in (0, 5)]
+    neighbours = torch.tensor([[j for j in halves[i // 5] if j != i] for i in range(10)])
+    relevance = tag_relevance(tag_ids, neighbours, words=4)
+    torch.testing.assert_close(relevance[0], torch.tensor([1.0, 2.0, 1.0]) * 3 / 4)
     assert (relevance[1:, 2] == 0).all()
 
 
@@ -70,16 +70,16 @@ def test_rounds_come_evenly_over_the_epochs_and_the_tags_weigh_anew(monkeypatch)
     monkeypatch.setattr("ctrh.methods.ewsh.nearest", lambda v, k: rounds.append(v.shape) or nearest(v, k))
     hasher = EWSH(replace(CONFIG, rounds=4, train=replace(TRAIN, epochs=10)))
     hasher.fit(features, tags, text)
-    assert rounds == [(47, 9)] * 4
+    assert rounds == [(47, 10)] * 4
     relevance = hasher.network.relevance
-    own = hasher._targets(tags[:47])["tag_ids"] != NO_TAG
+    own = padded_tags(tags[:47]) != NO_TAG
     assert not relevance[~own].any()
     torch.testing.assert_close(relevance.sum(dim=1), own.sum(dim=1).float())
     assert relevance[own].std() > 0.05
 
     never = EWSH(replace(CONFIG, rounds=0))
     never.fit(features, tags, text)
-    assert len(rounds) == 4 and (never.network.relevance == 1).all()
+    assert len(rounds) == 4 and torch.equal(never.network.relevance, own.float())
 
 
 def test_a_wrong_tag_comes_to_weigh_less_than_the_right_ones():
@@ -87,7 +87,7 @@ def test_a_wrong_tag_comes_to_weigh_less_than_the_right_ones():
     hasher = EWSH(replace(CONFIG, rounds=3, train=replace(TRAIN, epochs=12)))
     hasher.fit(features, tags, text)
     images = [i for i in range(0, 47, 4) if subject[i] != 1]  # word 5 belongs to subject 1
-    tag_ids = hasher._targets(tags[:47])["tag_ids"][images]
+    tag_ids = padded_tags(tags[:47])[images]
     relevance = hasher.network.relevance[images]
     wrong = relevance[tag_ids == 5].mean()
     right = relevance[(tag_ids != 5) & (tag_ids != NO_TAG)].mean()

@@ -1,7 +1,7 @@
 """EWSH: weakly supervised hashing with iterative tag refinement (Wang et al.).
 
-Between epochs each image looks at its neighbours in what has been learned so far: a tag that they share more
-often than chance is relevant, and weighs more in the tag vector that teaches from then on. Letters as in
+Between epochs each image looks at its visual neighbours: a tag that they share more often than chance is relevant,
+and weighs more in the tag vector that teaches from then on. Letters as in
 :mod:`ctrh.methods.wdht`, whose network and losses these are: the model size in the article's Table 3 is that
 of WDHT with its tag head.
 """
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ctrh.encoding import relaxed_codes
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.wdht import PUBLISHED, TagEmbeddingNetwork
-from ctrh.network import NO_TAG
+from ctrh.network import NO_TAG, padded_tags
 from ctrh.training import TrainConfig, TrainingData
 
 
@@ -32,8 +32,8 @@ class EWSHConfig:
     weights: tuple[float, float, float] = (1.0, 10.0, 1.0)
     margin: float = 0.2
     hidden: int = 256
-    rounds: int = 4
-    neighbours: int = 50
+    rounds: int = 2
+    neighbours: int = 100
 
     def __post_init__(self) -> None:
         if self.rounds < 0 or self.neighbours < 1:
@@ -42,12 +42,12 @@ class EWSHConfig:
             )
 
 
-def nearest(v: Tensor, count: int) -> Tensor:
-    """The ``count`` other rows of highest cosine with each.  v: (N, D) -> (N, min(count, N-1)) int64."""
-    unit = torch.nn.functional.normalize(v, dim=1)
-    count = min(count, len(v) - 1)
+def nearest(x: Tensor, count: int) -> Tensor:
+    """The ``count`` other rows of highest cosine with each.  x: (N, F) -> (N, min(count, N-1)) int64."""
+    unit = torch.nn.functional.normalize(x, dim=1)
+    count = min(count, len(x) - 1)
     found = []
-    for start in range(0, len(v), 512):
+    for start in range(0, len(x), 512):
         cosine = unit[start : start + 512] @ unit.T
         cosine[
             torch.arange(len(cosine)), torch.arange(start, start + len(cosine))
@@ -56,30 +56,26 @@ def nearest(v: Tensor, count: int) -> Tensor:
     return torch.cat(found)
 
 
-def tag_relevance(tag_ids: Tensor, weights: Tensor, neighbours: Tensor, words: int) -> Tensor:
-    """(votes + 1) / (votes expected by chance + 1) of each image's tags, divided by the image's mean.
+def tag_relevance(tag_ids: Tensor, neighbours: Tensor, words: int) -> Tensor:
+    """max(1, votes - votes expected by chance) of each image's tags, divided by the image's mean.
 
-    votes_i^c = sum of w_j^c over the neighbours j of image i; by chance it is their number times the mean of
-    w^c over all images: so a tag of every image gains nothing from being seen around. tag_ids: (N, M),
-    weights w: (N, M) of the round before, neighbours: (N, J) -> (N, M), of mean 1 over an image's tags, 0 at
-    ``NO_TAG``.
+    Neighbour voting (Li, Snoek, Worring, IEEE TMM 2009): the votes are how many of an image's neighbours carry the
+    tag; by chance it would be the share of all images that do, so a tag of every image gains nothing from being seen
+    around. tag_ids: (N, M), neighbours: (N, J) -> (N, M), of mean 1 over an image's tags, 0 at ``NO_TAG``.
     """
-    count, own = len(tag_ids), (tag_ids != NO_TAG).numpy()
-    indptr = np.concatenate([[0], own.sum(axis=1).cumsum()])
-    weighted = csr_array((weights.numpy()[own], tag_ids.numpy()[own], indptr), shape=(count, words))
+    own = (tag_ids != NO_TAG).numpy()
+    counts = own.sum(axis=1)
+    rows, columns = np.repeat(np.arange(len(own)), counts), tag_ids.numpy()[own]
+    tags = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(own), words))
     each = neighbours.shape[1]
-    links = csr_array(
-        (np.ones(neighbours.numel()), neighbours.numpy().ravel(), np.arange(count + 1) * each),
-        shape=(count, count),
-    )
-    here = csr_array((np.ones(own.sum()), tag_ids.numpy()[own], indptr), shape=(count, words))
-    rows, columns = np.repeat(np.arange(count), own.sum(axis=1)), here.indices
-    votes = np.asarray((links @ weighted)[rows, columns]).ravel()
-    expected = each * weighted.mean(axis=0)[columns]
+    starts = np.arange(len(own) + 1) * each
+    ones = np.ones(neighbours.numel())
+    links = csr_array((ones, neighbours.numpy().ravel(), starts), shape=(len(own), len(own)))
+    votes = (links @ tags)[rows, columns]
     relevance = np.zeros(own.shape)
-    relevance[own] = (votes + 1) / (expected + 1)
-    mean = relevance.sum(axis=1, keepdims=True) / np.maximum(own.sum(axis=1, keepdims=True), 1)
-    return torch.from_numpy(relevance / np.where(mean > 0, mean, 1)).float()
+    relevance[own] = np.maximum(votes - each * tags.mean(axis=0)[columns], 1)
+    mean = relevance.sum(axis=1) / np.maximum(counts, 1)
+    return torch.from_numpy(relevance / np.where(mean > 0, mean, 1)[:, None]).float()
 
 
 class EWSHNetwork(TagEmbeddingNetwork):
@@ -94,26 +90,25 @@ class EWSHNetwork(TagEmbeddingNetwork):
         return self.relevance[batch["row"]]
 
     def begin_epoch(self, epoch: int, data: TrainingData) -> None:
-        """A round of refinement, when it is time for one."""
+        """A round of refinement, when it is time for one: the mean of the weights so far and of the votes' verdict,
+        which one round of bad neighbours cannot ruin."""
         epochs, rounds = self.config.train.epochs, self.config.rounds
         if epoch and epoch in {round(epochs * i / (rounds + 1)) for i in range(1, rounds + 1)}:
-            v = relaxed_codes(_TagHead(self), data.inputs, workers=self.config.train.workers)
-            neighbours = nearest(v, self.config.neighbours)
-            refined = tag_relevance(
-                data.targets["tag_ids"], self.relevance.cpu(), neighbours, words=len(self.text)
-            )
-            self.relevance.copy_(refined)
+            seen = relaxed_codes(_Seen(self), data.inputs, workers=self.config.train.workers)
+            neighbours = nearest(seen, self.config.neighbours)
+            refined = tag_relevance(data.targets["tag_ids"], neighbours, words=len(self.text))
+            self.relevance.lerp_(refined.to(self.relevance.device), 0.5)
 
 
-class _TagHead(nn.Module):
-    """What a network predicts of the tags, as a network."""
+class _Seen(nn.Module):
+    """A network's backbone, in its present state, as a network."""
 
     def __init__(self, network: TagEmbeddingNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.network.predicted(x)[1]
+        return self.network.backbone(x)
 
 
 class EWSH(DeepHasher):
@@ -126,7 +121,7 @@ class EWSH(DeepHasher):
         return {**super()._targets(tags), "row": torch.arange(tags.shape[0])}
 
     def _facts(self, tags: csr_array, text: Tensor) -> dict[str, Tensor]:
-        return {"text": text, "relevance": torch.ones(self._targets(tags)["tag_ids"].shape)}
+        return {"text": text, "relevance": (padded_tags(tags) != NO_TAG).float()}
 
     def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> EWSHNetwork:
         config = self.config
