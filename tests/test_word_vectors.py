@@ -124,6 +124,12 @@ def test_stored_words_are_found_whole_or_in_parts(photos, stored):
     np.testing.assert_array_equal(found.vectors, expected)
 
 
+def test_they_are_looked_for_among_other_weights_too(photos, stored, tmp_path, monkeypatch):
+    monkeypatch.delenv("CTRH_WORD2VEC")
+    monkeypatch.setenv("CTRH_WEIGHTS", str(tmp_path))
+    assert stored.find() == tmp_path / "vectors.bin"
+
+
 def test_parts_are_averaged(photos, stored):
     both = replace(photos, vocabulary=("dog car", *WORDS[1:]))
     np.testing.assert_array_equal(word_vectors(both, stored).vectors[0], [5, 6, 7, 8])
@@ -135,7 +141,7 @@ def test_spellings():
 
 def test_a_missing_or_broken_file_is_named_with_the_remedy(photos, tmp_path, monkeypatch):
     monkeypatch.setenv("CTRH_WORD2VEC", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"GoogleNews.*Set CTRH_WORD2VEC"):
+    with pytest.raises(FileNotFoundError, match=r"GoogleNews.*--weights DIR, or set CTRH_WORD2VEC"):
         word_vectors(photos, StoredVectors())
     monkeypatch.setenv("CTRH_WORD2VEC", str(tmp_path / "broken.bin"))
     for content in (b"", b"not vectors", b"3 4\ndog \x00\x00"):

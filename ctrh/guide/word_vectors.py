@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from ctrh.data.photos import Photos
+from ctrh.guide.weights import weights_folder
 from ctrh.store import cached_arrays, content_key
 
 
@@ -37,19 +38,19 @@ class TrainedVectors:
 @dataclass(frozen=True)
 class StoredVectors:
     """Published vectors: a file in word2vec's binary format, looked for in the folder ``$CTRH_WORD2VEC`` (or
-    that variable names the file itself)."""
+    that variable names the file itself), else where other weights are."""
 
     file: str = "GoogleNews-vectors-negative300.bin"
 
     def find(self) -> Path:
         """Raises ``FileNotFoundError`` with the remedy."""
-        place = Path(os.environ.get("CTRH_WORD2VEC") or ".")
+        place = Path(os.environ.get("CTRH_WORD2VEC") or weights_folder() or ".")
         path = place / self.file if place.is_dir() else place
         if not path.is_file():
             raise FileNotFoundError(
                 f"no word vectors at {path}: the weakly supervised baselines need {self.file} "
-                "(https://code.google.com/archive/p/word2vec/, unpacked, 3.6 GB). Set CTRH_WORD2VEC to the "
-                "file or to its folder"
+                "(https://code.google.com/archive/p/word2vec/, unpacked, 3.6 GB). Put it into a folder DIR and say "
+                "./run_all.sh --weights DIR, or set CTRH_WORD2VEC to the file or to its folder"
             )
         return path
 

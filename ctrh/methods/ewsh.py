@@ -95,7 +95,7 @@ class EWSHNetwork(TagEmbeddingNetwork):
         epochs, rounds = self.config.train.epochs, self.config.rounds
         if epoch and epoch in {round(epochs * i / (rounds + 1)) for i in range(1, rounds + 1)}:
             seen = relaxed_codes(_Seen(self), data.inputs, workers=self.config.train.workers)
-            neighbours = nearest(seen, self.config.neighbours)
+            neighbours = nearest(seen.to(self.relevance.device), self.config.neighbours).cpu()
             refined = tag_relevance(data.targets["tag_ids"], neighbours, words=len(self.text))
             self.relevance.lerp_(refined.to(self.relevance.device), 0.5)
 
