@@ -27,7 +27,7 @@ CHANGES = {
     },
     "finetune": {"epochs": 1, "batch": 5},
     "train": {"epochs": 1, "batch_size": 5},
-    "study": {"bits": 8, "alphas": [0, 0.5], "margins": [0.7], "tag_balances": [15], "noise_rates": [1]},
+    "study": {"bits": 8, "alphas": [0, 0.5], "margins": [0.7, 0.9], "tag_balances": [0, 15], "noise_rates": [1]},
 }
 
 
