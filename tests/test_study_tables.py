@@ -7,12 +7,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from study_problem import TINY, problem  # noqa: F401
 
-from ctrh.backbones import Backbone
-from ctrh.data.images import ArrayImages
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
+from ctrh.paper.costs import Cost
 from ctrh.paper.experiments import results, run_grid
 from ctrh.paper.profiles import DEMO, PAPER
 from ctrh.paper.published import published_table
@@ -91,7 +89,8 @@ def test_what_stands_for_what_is_told():
     assert backbones.mapping_in_words(PAPER) == (
         "The other tables of this profile are made with **AlexNet**, the article's with AlexNet."
     )
-    assert "*small-b* stands beside OpenCLIP" in guides.mapping_in_words(DEMO)
+    told = guides.mapping_in_words(DEMO)
+    assert "*small-b* stands beside OpenCLIP" in told and "the encoder of *small* throughout" in told
     assert guides.mapping_in_words(PAPER) == "These are the article's two guides."
 
 
@@ -194,16 +193,26 @@ def test_other_features_are_compared_within_a_method(problem):  # noqa: F811
     assert (rows["difference"] == 0).all() and set(rows["over"]) == {"LSH", "SH", "ITQ"}
 
 
-def test_costs_count_parameters_by_hand():
-    linear = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 5), torch.nn.Linear(5, 4))
-    linear[1].requires_grad_(False)
-    backbone = Backbone("flat", linear, 4, lambda picture: torch.ones(3, 2, 2), "key")
-    images = ArrayImages(np.zeros((8, 2, 2, 3), dtype=np.uint8))
-    cost = backbones._cost(backbone, images, pictures=4, repeats=2, end_to_end=True)
-    assert cost["parameters"] == 12 * 5 + 5 + 5 * 4 + 4 and cost["trained"] == 24 and cost["width"] == 4
-    assert cost["megabytes"] == pytest.approx(89 * 4 / 1e6)
-    assert cost["encode_ms"] > 0 and cost["prepare_ms"] > 0
-    assert backbones._cost(backbone, images, 4, 2, end_to_end=False)["trained"] == 0
+def test_costs_count_parameters_and_leave_times_to_the_measurement(monkeypatch):
+    asked = []
+
+    def measured(candidates):
+        asked.extend(candidates)
+        cost = Cost((3.0, 2.0, 4.0), (1.0, 0.5, 1.5), *[0.0] * 6)
+        return [cost] * len(candidates)
+
+    monkeypatch.setattr(backbones, "costs", measured)
+    rows = backbones.cost_rows(DEMO).set_index("backbone")
+    assert [each.backbone for each in asked] == list(backbones.STANDS_FOR)
+    assert {each.settings.bits for each in asked} == {48}
+    conv = (
+        3 * 12 * 9 + 12 * 24 * 9 + 24 * 48 * 9 + 48 * 128 * 9 + 2 * (12 + 24 + 48 + 128)
+    )  # with batch norms
+    block = 4 * 128 * 128 + 4 * 128 + 2 * (128 * 256) + 256 + 128 + 4 * 128
+    assert rows.loc["small-vit", "parameters"] == conv + 51 * 128 + 4 * block + 2 * 128
+    assert rows.loc["small-vit", "width"] == 128 and set(rows["trained"]) == {0}
+    assert rows.loc["small-vit", "megabytes"] == pytest.approx(4e-6 * rows.loc["small-vit", "parameters"])
+    assert set(rows["one_ms"]) == {3.0} and set(rows["encode_ms"]) == {1.0}
 
 
 def test_rows_against_cost_are_of_one_length():

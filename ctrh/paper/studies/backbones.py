@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import product
-from statistics import median
 
 import pandas as pd
-import torch
 
-from ctrh.backbones import Backbone, load_backbone
-from ctrh.data.photos import Images
-from ctrh.paper.experiments import Run, make_run
+from ctrh.backbones import BACKBONES
+from ctrh.paper.costs import Candidate, costs
+from ctrh.paper.experiments import Run, default_settings, make_run
 from ctrh.paper.problems import guide_of
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tables import article_table
@@ -99,56 +96,38 @@ def backbone_tables(rows: pd.DataFrame, profile: Profile) -> dict[int, pd.DataFr
     return named_tables(rows, TABLES, STANDS_FOR, profile)
 
 
-def cost_rows(profile: Profile, pictures: int = 32, repeats: int = 5) -> pd.DataFrame:
-    """What each backbone costs: ``backbone``, ``parameters``, ``trained`` (how many of them the study trains), ``width``
-    (F), ``megabytes``, ``prepare_ms`` and ``encode_ms`` an image.
+def cost_rows(profile: Profile) -> pd.DataFrame:
+    """What each backbone costs: ``backbone``, ``parameters``, ``trained`` (those of them that the study trains), ``width``
+    (F), ``megabytes``, ``one_ms`` for a picture alone and ``encode_ms`` for one in a batch of ``ctrh.paper.costs.BATCH``.
 
-    Times are medians over ``repeats`` of batches of ``pictures`` on one thread of the CPU: reading and scaling a picture,
-    and the network's pass.
+    Times are medians, from pixels to the bits of the studies' length, measured once on a machine
+    (:func:`ctrh.paper.costs.costs`).
     """
-    images = profile.datasets[0].data.load().images
-    return pd.DataFrame(
-        [
-            {"backbone": label, **_cost(backbone, images, pictures, repeats, profile.end_to_end)}
-            for label, backbone in _backbones(profile).items()
-        ]
-    )
-
-
-def _backbones(profile: Profile) -> dict[str, Backbone]:
-    return {
-        label: load_backbone(name, guide_of(profile.guide) if name == "guide" else "default")
+    settings = default_settings("CTRH", profile, profile.datasets[0])
+    settings = replace(settings, bits=profile.study.bits)
+    text = (2, guide_of(profile.guide).width)  # encoding does not read it
+    candidates = {
+        label: Candidate("CTRH", settings, name, profile.guide if name == "guide" else None, text)
         for label, name in profile.study.backbones
     }
-
-
-def _cost(
-    backbone: Backbone, images: Images, pictures: int, repeats: int, end_to_end: bool
-) -> dict[str, float]:
-    sizes = [p.numel() for p in backbone.module.parameters()]
-    trained = sum(p.numel() for p in backbone.module.parameters() if p.requires_grad and end_to_end)
-    threads, prepare, encode = torch.get_num_threads(), [], []
-    torch.set_num_threads(1)
-    try:
-        with torch.inference_mode():
-            for _ in range(repeats + 1):
-                began = time.perf_counter()
-                batch = torch.stack([backbone.preprocess(images[index]) for index in range(pictures)])
-                prepared = time.perf_counter()
-                backbone.module(batch)
-                prepare.append(prepared - began)
-                encode.append(time.perf_counter() - prepared)
-    finally:
-        torch.set_num_threads(threads)
-    return {
-        "parameters": sum(sizes),
-        "trained": trained,
-        "width": backbone.width,
-        "megabytes": 4 * sum(sizes) / 1e6,
-        # The first pass pays for what is made once.
-        "prepare_ms": 1000 * median(prepare[1:]) / pictures,
-        "encode_ms": 1000 * median(encode[1:]) / pictures,
-    }
+    weights = mapping(profile)["its weights"]
+    rows = []
+    for (label, candidate), cost in zip(candidates.items(), costs(list(candidates.values())), strict=True):
+        guide = guide_of(profile.guide) if candidate.guide else None
+        module, width, _ = BACKBONES[candidate.backbone](guide)
+        parameters = sum(each.numel() for each in module.parameters())
+        rows.append(
+            {
+                "backbone": label,
+                "parameters": parameters,
+                "trained": parameters if weights[label] == "trained along" else 0,
+                "width": width,
+                "megabytes": sum(each.nbytes for each in module.parameters()) / 1e6,
+                "one_ms": cost.one[0],
+                "encode_ms": cost.batched[0],
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 def against_cost(tables: Mapping[int, pd.DataFrame], costs: pd.DataFrame, profile: Profile) -> pd.DataFrame:

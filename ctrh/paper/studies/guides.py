@@ -37,13 +37,20 @@ def guide_runs(profile: Profile) -> list[Run]:
 def mapping_in_words(profile: Profile) -> str:
     """Which guide stands beside which row of the article."""
     own = {label: STANDS_FOR[label] for label, _ in profile.study.guides if label in STANDS_FOR}
+    looks = [label for label, guide in profile.study.guides if guide == profile.guide]
+    sibling = ""
+    if profile.backbone == "guide" and looks:
+        sibling = (
+            f" The pictures are seen by the encoder of *{looks[0]}* throughout, to which its own tags and texts may come "
+            "more easily than another guide's."
+        )
     if not own:
-        return "These are the article's two guides."
+        return f"These are the article's two guides.{sibling}"
     stands = ", ".join(f"*{label}* stands beside {article}" for label, article in own.items())
     return (
         f"They are not the article's: {stands}. This project trained them on drawn scenes, with other seeds and for "
         "another number of epochs (`ctrh/guide/pretrain.py`). What can be seen is what a second, differently trained "
-        "guide changes, not how OpenAI's CLIP compares with OpenCLIP."
+        f"guide changes, not how OpenAI's CLIP compares with OpenCLIP.{sibling}"
     )
 
 
