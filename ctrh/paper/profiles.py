@@ -49,10 +49,10 @@ class DataConfig:
             **({} if self.photos else {"queries": self.queries, "train": self.train}),
         }
         photos = load_photos(self.name, **{name: value for name, value in own.items() if value is not None})
-        if self.noise is not None:
-            photos = with_noise(photos, self.noise)
         if self.photos:
             photos = first_photos(photos, self.photos, self.queries, self.train)
+        if self.noise is not None:
+            photos = with_noise(photos, self.noise)
         return validation_photos(photos) if self.validation else photos
 
 
