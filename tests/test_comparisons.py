@@ -17,6 +17,7 @@ from ctrh.paper.comparisons import (
     nearest,
     order_agreement,
     queries_at,
+    sentences,
     side_by_side,
     tally,
     weighted_tags,
@@ -132,15 +133,29 @@ def test_side_by_side_goes_query_by_query(monkeypatch):
     assert list(rows.itertuples(index=False, name=None)) == [(7, "CTRH"), (7, "ITQ"), (3, "CTRH"), (3, "ITQ")]
 
 
+ROWS = pd.DataFrame(
+    [
+        ("CTRH", "ITQ", "scenes", "map_all", 16, 2.0, 1.0, 3.0, "ahead"),
+        ("CTRH", "ITQ", "scenes", "map_all", 32, -3.0, -4.0, -2.0, "behind"),
+        ("CTRH", "ITQ", "scenes", "map_10", 16, 0.5, -0.5, 1.5, "level"),
+        ("CTRH", "LSH", "scenes", "map_all", 16, 8.0, 7.0, 9.0, "ahead"),
+        ("CTRH", "LSH", "scenes", "map_10", 16, 8.0, 7.0, 9.0, "ahead"),
+    ],
+    columns=["method", "over", "dataset", "metric", "bits", "difference", "low", "high", "verdict"],
+)
+
+
 def test_tally_counts_lengths():
-    verdicts = {16: ("ahead", 2.0), 32: ("ahead", 4.0), 48: ("behind", -3.0)}
-    rows = pd.DataFrame(
-        [("CTRH", "ITQ", "scenes", "map_all", bits, *verdict) for bits, verdict in verdicts.items()],
-        columns=["method", "over", "dataset", "metric", "bits", "verdict", "difference"],
-    )
-    (line,) = tally(rows).to_dict("records")
-    assert (line["ahead"], line["level"], line["behind"], line["difference"]) == (2, 0, 1, 1.0)
-    assert line["lengths"] == in_words(rows)
+    table = tally(ROWS)
+    assert table.index.tolist() == [("CTRH", "ITQ"), ("CTRH", "LSH")]
+    assert table["scenes", "map_all"].tolist() == ["1 · 0 · 1 (-0.5)", "1 · 0 · 0 (+8.0)"]
+    assert table["scenes", "map_10"].tolist() == ["0 · 1 · 0 (+0.5)", "1 · 0 · 0 (+8.0)"]
+
+
+def test_sentences():
+    ahead, behind, level = sentences(ROWS)[:3]
+    assert ahead == "CTRH is ahead of ITQ on scenes at 16 bits (+2.0 points of map_all, +1.0 to +3.0)."
+    assert "is behind ITQ" in behind and "is level with ITQ" in level
 
 
 def test_order_agreement_is_spearmans():

@@ -16,6 +16,7 @@ from ctrh.retrieval.metrics import Scores
 from ctrh.retrieval.search import HammingIndex
 
 VERDICTS = ("ahead", "level", "behind")
+STANDS = dict(zip(VERDICTS, ("ahead of", "level with", "behind"), strict=True))
 
 
 def differences(results: Sequence[RunResult], name: str, over: str) -> pd.DataFrame:
@@ -114,17 +115,25 @@ def side_by_side(results: Sequence[RunResult], queries: Sequence[int], count: in
     return pd.concat(parts, ignore_index=True)
 
 
+def sentences(rows: pd.DataFrame) -> list[str]:
+    """Every row of :func:`differences` as a sentence."""
+    return [
+        f"{row.method} is {STANDS[row.verdict]} {row.over} on {row.dataset} at {row.bits} bits ({row.difference:+.1f} "
+        f"points of {row.metric}, {row.low:+.1f} to {row.high:+.1f})."
+        for row in rows.itertuples()
+    ]
+
+
 def tally(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of rows of :func:`differences`, for each pair of methods, data set and metric: in how many lengths the first is
-    ``ahead``, ``level`` and ``behind``, the mean ``difference`` over lengths, and the same in words (``lengths``)."""
-    lines = []
-    for (method, over, dataset, metric), part in rows.groupby(
-        ["method", "over", "dataset", "metric"], sort=False
-    ):
-        counts = {verdict: int((part["verdict"] == verdict).sum()) for verdict in VERDICTS}
-        about = {"method": method, "over": over, "dataset": dataset, "metric": metric}
-        lines.append({**about, **counts, "difference": part["difference"].mean(), "lengths": in_words(part)})
-    return pd.DataFrame(lines)
+    """Of rows of :func:`differences`, how often ``method`` is ahead, level and behind over lengths, and the mean
+    difference in points: text, a line for each pair of methods, a column for each data set and metric.
+    """
+    groups = rows.groupby(["method", "over", "dataset", "metric"], sort=False)
+    counts = [groups["verdict"].agg(lambda part, one=one: int((part == one).sum())) for one in VERDICTS]
+    lines = zip(*counts, groups["difference"].mean(), strict=True)
+    texts = [f"{ahead} · {level} · {behind} ({points:+.1f})" for ahead, level, behind, points in lines]
+    table = pd.Series(texts, index=counts[0].index).unstack(["dataset", "metric"], sort=False)
+    return table.rename_axis(index=["method", "compared with"])
 
 
 def order_agreement(table: pd.DataFrame) -> pd.DataFrame:

@@ -56,6 +56,8 @@ def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
             part["difference"], places, s=14, marker="osD^"[number % 4], c=faces, edgecolors=shades, zorder=3
         )
     ax.axvline(0, color="black", linewidth=0.8)
+    for edge in range(1, len(methods)):
+        ax.axhline(edge - 0.5, color="#e6e6e6", linewidth=0.5, zorder=0)
     ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="difference (points)")
     ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.grid(False, axis="y")
