@@ -199,7 +199,8 @@ def train(
         records.append({"epoch": epoch + 1, **means, **code_statistics(h)})
         last = epoch + 1 == config.epochs
         if checkpoint and fabric.is_global_zero and (last or (epoch + 1) % config.checkpoint_every == 0):
-            _save(checkpoint, run, config, model, optimiser, records)
+            # A finished run goes on no more: without momentum its file is half as long.
+            _save(checkpoint, run, config, model, None if last else optimiser, records)
         yield records[-1]
 
 
@@ -281,14 +282,14 @@ def _save(
     run: str,
     config: TrainConfig,
     model: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: torch.optim.Optimizer | None,
     records: list[Record],
 ) -> None:
     state = {
         "run": run,
         "config": asdict(config),
         "model": model.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimiser": optimiser and optimiser.state_dict(),
         "records": records,
     }
     with replacing(path) as temporary:
@@ -303,5 +304,6 @@ def _resume(path: Path, run: str, model: nn.Module, optimiser: torch.optim.Optim
             f"{path} belongs to a run with other data, settings or weights: choose another file or delete it"
         )
     model.load_state_dict(state["model"])
-    optimiser.load_state_dict(state["optimiser"])
+    if state["optimiser"] is not None:
+        optimiser.load_state_dict(state["optimiser"])
     return state["records"]

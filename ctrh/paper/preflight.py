@@ -116,10 +116,10 @@ def _cached_bytes(photos: Photos, guide: Guide) -> int:
 
 
 def _checkpoint_bytes(profile: Profile, backbone: Backbone) -> int:
-    """What the trainings of Tables 1 and 2 leave: weights and their momentum, each."""
+    """What the trainings of Tables 1 and 2 leave: the weights of each."""
     trainings = len(profile.datasets) * len(profile.bits) * len(profile.seeds)
     trainings *= sum(name in HASHERS for name in profile.methods)
-    return trainings * 2 * 4 * sum(parameter.numel() for parameter in backbone.module.parameters())
+    return trainings * 4 * sum(parameter.numel() for parameter in backbone.module.parameters())
 
 
 def _no_space(needed: int) -> Iterator[str]:
