@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -118,9 +119,14 @@ def claim_dots(ax: Axes, table: pd.DataFrame) -> Axes:
         ax.plot([], [], "o-", color=shade, label=verdict)
     ax.plot([], [], "D", color="#262626", markerfacecolor="white", label="published")
     ax.set_xscale("symlog", linthresh=1)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(yticks=places, ylim=(len(table) - 0.5, -0.5), xlabel="points of mAP (costs: percent)")
-    ax.set_yticklabels(table["claim"], fontsize=5)
+    ax.set_yticklabels(
+        [textwrap.fill(claim, 82, break_on_hyphens=False) for claim in table["claim"]],
+        fontsize=4.8,
+        linespacing=1.0,
+    )
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    ax.legend(loc="lower center", bbox_to_anchor=(0, 1.0), ncols=4)
+    ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
     return ax
