@@ -44,12 +44,14 @@ def test_runs_differ_in_tags_alone():
         }
 
 
-def test_settings_are_those_of_the_comparison():
-    (run,) = (
-        r for r in noise_runs(PROFILE, "scenes-mir") if (r.method, r.data.noise, r.seed) == ("WSHRCA", 2.0, 1)
-    )
-    usual = make_run(PROFILE, "scenes-mir", "WSHRCA", 16, 1)
-    assert run.settings == usual.settings and run.inputs == usual.inputs
+def test_settings_are_those_of_the_comparison_at_the_rates_of_ctrh():
+    rates = (("CTRH", "scenes-mir", 20.0), ("WSHRCA", "scenes-mir", 5.0), ("CTRH", "scenes-nus", 7.0))
+    runs = noise_runs(replace(PROFILE, rates=rates), "scenes-mir")
+    equal = replace(PROFILE, rates=tuple((name, "scenes-mir", 20.0) for name in LEARNERS))
+    for name in LEARNERS:
+        (run,) = (each for each in runs if (each.method, each.data.noise, each.seed) == (name, 2.0, 1))
+        usual = make_run(equal, "scenes-mir", name, 16, 1)
+        assert run.settings == usual.settings and run.inputs == usual.inputs
 
 
 def result(label, rate, seed, value):

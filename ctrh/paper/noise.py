@@ -11,6 +11,7 @@ from ctrh.paper.experiments import Run, RunResult, make_run
 from ctrh.paper.problems import photos_of, tags_of
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tables import over_seeds, save_texts, to_latex, to_markdown
+from ctrh.paper.teachers import at_equal_rates
 
 # Who learns from noisy tags; who is told the clean ones, whatever the users write; and who needs none.
 LEARNERS = ("CTRH", "WSHRCA", "WDHT")
@@ -36,14 +37,13 @@ def noise_runs(profile: Profile, dataset: str) -> list[Run]:
 
 
 def at_rate(profile: Profile, dataset: str, rate: float) -> Profile:
-    """``profile`` with the tags of ``dataset`` at ``rate``, and the zero-shot guide."""
+    """``profile`` with the tags of ``dataset`` at ``rate``, the zero-shot guide, and CTRH's learning rates for all."""
     settings = profile.dataset(dataset)
     # At rate 1 it is the data set as it is, so that runs of other studies serve here, too.
     data = replace(settings.data, noise=None if rate == 1 else rate)
     changed = replace(settings, data=data, refine=replace(settings.refine, alpha=0.0))
-    return replace(
-        profile, datasets=tuple(changed if each is settings else each for each in profile.datasets)
-    )
+    others = tuple(changed if each is settings else each for each in profile.datasets)
+    return at_equal_rates(replace(profile, datasets=others), dataset, LEARNERS)
 
 
 def noise_rows(results: Iterable[RunResult]) -> pd.DataFrame:

@@ -1,0 +1,76 @@
+"""Is it the method, or the tags that teach it? Every deep method on the users', the replaced and the clean tags."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+import pandas as pd
+
+from ctrh.paper.comparisons import differences
+from ctrh.paper.experiments import HASHERS, Run, RunResult, make_run
+from ctrh.paper.problems import variants_of
+from ctrh.paper.profiles import Profile
+
+# The method that all are held against: it knows the pictures' features and nothing else.
+UNTAUGHT = "LSH"
+
+
+def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str]) -> Profile:
+    """``profile`` with CTRH's learning rates for all ``methods`` on ``dataset``.
+
+    Where tags say little, it does not matter much which rates trials choose on them, and these may be too slow to learn
+    from better tags: that would look as if tags did not matter.
+    """
+    name = profile.dataset(dataset).data.name
+    factors = [factor for method, where, factor in profile.rates if (method, where) == ("CTRH", name)]
+    return replace(profile, rates=tuple((method, name, factor) for method in methods for factor in factors))
+
+
+def taught_runs(profile: Profile, dataset: str) -> list[Run]:
+    """Every deep method of the profile on every variant of the tags, labelled "method, variant tags", and ``UNTAUGHT``: at
+    the length of the studies, with the first seed."""
+    methods = [method for method in profile.methods if method in HASHERS]
+    equal, bits, seed = at_equal_rates(profile, dataset, methods), profile.study.bits, profile.seeds[0]
+    variants = variants_of(profile.dataset(dataset).data)
+    taught = [
+        make_run(equal, dataset, method, bits, seed, tags, label=f"{method}, {tags} tags")
+        for method in methods
+        for tags in variants
+    ]
+    return [*taught, make_run(profile, dataset, UNTAUGHT, bits, seed)]
+
+
+def taught_rows(results: Iterable[RunResult]) -> pd.DataFrame:
+    """mAP@all of the runs of :func:`taught_runs` of one data set less that of ``UNTAUGHT``: rows of
+    :func:`ctrh.paper.comparisons.differences` with ``method`` and ``tags`` apart, and ``map_all`` itself."""
+    results = list(results)
+    frames = []
+    for result in results:
+        run = result.run
+        if run.method != UNTAUGHT:
+            row = differences(results, run.label, UNTAUGHT).query("metric == 'map_all'")
+            about = {"method": run.method, "tags": run.tags.variant, "map_all": 100 * result.scores.map_all}
+            frames.append(row.assign(**about))
+    return pd.concat(frames, ignore_index=True)
+
+
+def taught_in_words(rows: pd.DataFrame) -> str:
+    """For each kind of tags, which methods are ahead of ``UNTAUGHT``, and what better tags are worth, as a list."""
+    dataset = rows["dataset"].iloc[0]
+    lines = []
+    for tags, part in rows.groupby("tags", sort=False):
+        ahead = list(part.loc[part["verdict"] == "ahead", "method"])
+        told = ", ".join(ahead) if ahead else "none"
+        lines.append(
+            f"- {dataset}, **{tags}** tags: clearly ahead of {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}); "
+            f"{part['map_all'].min():.1f} to {part['map_all'].max():.1f}."
+        )
+    table = rows.pivot_table(index="method", columns="tags", values="map_all", sort=False)
+    for better in table.columns[1:]:
+        gain = table[better] - table[table.columns[0]]
+        lines.append(
+            f"- {dataset}: {better} in place of {table.columns[0]} tags are worth {gain.min():+.1f} ({gain.idxmin()}) to "
+            f"{gain.max():+.1f} points ({gain.idxmax()})."
+        )
+    return "\n".join(lines)
