@@ -155,7 +155,6 @@ def test_without_python_the_remedy_is_told(clone, tmp_path):
 
 def test_profiles_of_ones_own_and_folders_become_variables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("CTRH_WORD2VEC", raising=False)
     (tmp_path / "mine.json").write_text("{}")
     (tmp_path / "d").mkdir()
     options = launch.parser().parse_args(["--profile", "mine.json", "--data", "d", "--weights", "d"])
@@ -166,10 +165,7 @@ def test_profiles_of_ones_own_and_folders_become_variables(tmp_path, monkeypatch
         "CTRH_PROFILE_FILE": str(tmp_path / "mine.json"),
         "CTRH_DATA": folder,
         "CTRH_WEIGHTS": folder,
-        "CTRH_WORD2VEC": folder,
     }
-    monkeypatch.setenv("CTRH_WORD2VEC", "/elsewhere")
-    assert launch.chosen(options)["CTRH_WORD2VEC"] == "/elsewhere"
     assert launch.chosen(launch.parser().parse_args([])) == {"CTRH_PROFILE": "demo"}
 
 

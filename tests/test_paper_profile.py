@@ -37,34 +37,52 @@ def run(outside, folder, *arguments):
     return subprocess.run(command, env=environ, capture_output=True, text=True)
 
 
+def profile_file(folder, name, changes):
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps({**CHANGES, **changes}))
+    return path
+
+
 def test_every_notebook_runs(everything, tmp_path):
-    done = run(everything, tmp_path)
+    # One data set, for the time; the other one is the next test's.
+    profile = profile_file(tmp_path, "one-dataset", {"datasets": {**CHANGES["datasets"], "nuswide": None}})
+    done = run({**everything, "profile": profile}, tmp_path)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    results = tmp_path / "figures" / "paper-fixture"
+    results = tmp_path / "figures" / "one-dataset"
     expected = sorted(path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
     assert sorted(path.name for path in (results / "notebooks").iterdir()) == expected
     for name in expected:
         cells = nbformat.read(results / "notebooks" / name, as_version=4).cells
         assert all(cell.execution_count for cell in cells if cell.cell_type == "code" and cell.source.strip())
     # Results of a profile of one's own cannot be taken for the paper's.
-    assert [path.name for path in results.parent.iterdir()] == ["paper-fixture"]
+    assert [path.name for path in results.parent.iterdir()] == ["one-dataset"]
     assert (results / "tag_statistics.csv").exists() and (results / "index.html").exists()
-    again = run(everything, tmp_path, "--check")
-    assert again.returncode == 0 and again.stdout.rstrip().endswith("Everything is there.")
+
+
+def test_both_data_sets_and_all_networks_pass_the_check(everything, tmp_path):
+    done = run(everything, tmp_path, "--check")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().endswith("Everything is there.")
+    names = (
+        "mirflickr",
+        "nuswide",
+        "ViT-B-32-quickgelu",
+        "ViT-B-32, laion",
+        "alexnet",
+        "resnet50",
+        "vit_b_16",
+        "word vec",
+    )
+    assert all(f"\n  {name}" in done.stdout for name in names)
+    assert not (tmp_path / "figures").exists()
 
 
 def test_what_lacks_is_named_before_anything_runs(everything, tmp_path):
     (tmp_path / "empty").mkdir()
     # Without the torchvision networks, whose hub would be tried.
-    changes = {
-        **CHANGES,
-        "backbone": "guide",
-        "study": {"backbones": {"AlexNet": None, "ResNet-50": None, "ViT-B-16": None}},
-    }
-    profile = tmp_path / "lacking.json"
-    profile.write_text(json.dumps(changes))
-    asked = {"profile": profile, "data": tmp_path / "empty", "weights": tmp_path / "empty"}
-    refused = run(asked, tmp_path)
+    none = {"backbones": {"AlexNet": None, "ResNet-50": None, "ViT-B-16": None}}
+    profile = profile_file(tmp_path, "lacking", {"backbone": "guide", "study": none})
+    refused = run({"profile": profile, "data": tmp_path / "empty", "weights": tmp_path / "empty"}, tmp_path)
     assert refused.returncode == 1 and not (tmp_path / "figures").exists()
     for part in (
         "holds no mirflickr",

@@ -140,7 +140,6 @@ def chosen(options: argparse.Namespace) -> dict[str, str]:
         variables["CTRH_DATA"] = str(options.data)
     if options.weights:
         variables["CTRH_WEIGHTS"] = str(options.weights)
-        variables.setdefault("CTRH_WORD2VEC", os.environ.get("CTRH_WORD2VEC", str(options.weights)))
     return variables
 
 
