@@ -206,12 +206,14 @@ def backbone_features(
     def compute() -> dict[str, np.ndarray]:
         features = np.empty((len(indices), backbone.width), dtype=np.float32)
         pixels = in_threads(lambda index: backbone.preprocess(images[index]), indices.tolist())
-        module = copy.deepcopy(backbone.module).to(device)
+        # Convolutions are a third faster in this layout of memory.
+        layout = torch.channels_last
+        module = copy.deepcopy(backbone.module).to(device, memory_format=layout)
         with torch.inference_mode(), mode(module, training=False):
             for start in progress(range(0, len(indices), batch_size), f"{backbone.name} features"):
                 rows = slice(start, min(start + batch_size, len(indices)))
                 batch = torch.stack([next(pixels) for _ in indices[rows]])
-                features[rows] = module(batch.to(device)).float().cpu().numpy()
+                features[rows] = module(batch.to(device, memory_format=layout)).float().cpu().numpy()
         return {"features": features}
 
     key = content_key(images.key, indices, backbone.key)
