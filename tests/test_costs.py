@@ -8,7 +8,7 @@ from scipy.stats import binom
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.wshrca import WSHRCAConfig
 from ctrh.paper import cost_tables, costs
-from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, save_cost_table
+from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, memory_in_words, save_cost_table
 from ctrh.paper.costs import Candidate, Cost, article_candidates, median_interval, parameter_megabytes
 from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 
@@ -109,6 +109,9 @@ def test_rows_follow_the_design(made_up):
     gaps = memory_gaps(rows)
     assert gaps.index.tolist() == ["CTRH", "WSHRCA"]
     assert gaps["difference"].tolist() == pytest.approx([200 - 228.95, 201 - 228.89])
+    words = memory_in_words(gaps)
+    assert "WSHRCA comes nearest (-27.89 MB)" in words and "is -1.00 MB here and 0.06 there" in words
+    assert memory_in_words(gaps.iloc[:0]) == "" and "text features" not in memory_in_words(gaps.iloc[:1])
 
 
 def test_table_as_text(made_up):
