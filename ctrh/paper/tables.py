@@ -178,14 +178,17 @@ def save_table(
     markdown, latex = [], []
     for metric, part in table.groupby("metric", sort=False):
         title = (titles or {}).get(metric, metric)
-        caption = (
-            f"{title}. Measured: profile {profile.name}; published: the article's own data and settings."
-        )
+        caption = f"{title}. Measured: profile {profile.name}"
+        caption += "; published: the article's own data and settings." if _has_published(part) else "."
         frame = wide(part.replace({name: dict(printed or {})}), name, profile)
         markdown.append(f"{caption}\n\n{to_markdown(frame)}")
         latex.append(to_latex(frame, caption))
     save_texts(file, profile, "\n".join(markdown), "\n".join(latex))
     return save_rows(table, file, profile.name)
+
+
+def _has_published(table: pd.DataFrame) -> bool:
+    return "published" in table and bool(table["published"].notna().any())
 
 
 def saved_tables(numbers: Iterable[int], profile: Profile) -> str:
