@@ -150,6 +150,18 @@ def test_too_few_photos_for_the_protocol(tree):
         read(tree[0], ARTICLE)
 
 
+def test_no_photo_is_left(tree):
+    folder, _ = tree
+    for path in (folder / "mirflickr").glob("im*.jpg"):
+        path.unlink()
+    with pytest.raises(FolderError, match=r"no photo is left \(40 listed, .*: complete"):
+        read(folder)
+    for path in (folder / "mirflickr/meta/tags").iterdir():
+        path.write_bytes(b"")
+    with pytest.raises(FolderError, match=r"no photo is left \(40 listed, .*: complete"):
+        read(folder)
+
+
 def test_one_sign_in_place_of_many_photos(tree):
     folder, _ = tree
     sign = (folder / "mirflickr/im20.jpg").read_bytes()

@@ -186,7 +186,8 @@ def build_photos(
         counts[why] = int(rows.sum())
     keep = keep[~faults.any(axis=0)]
     if not len(keep):
-        raise FolderError(f"{folder} has no picture that can be read: put the pictures there")
+        reasons = ", ".join(f"{count:,} {why}" for why, count in counts.items())
+        raise FolderError(f"{folder}: no photo is left ({reasons}): complete the data set")
 
     names = tuple(index.names[row] for row in keep)
     columns = np.flatnonzero(index.common) if protocol.vocabulary == "common" else None
@@ -209,7 +210,7 @@ def _faults(
     folder: Path, names: Sequence[str], keep: np.ndarray, found: Inventory, complaints: Complaints
 ) -> np.ndarray:
     """(3, N) bool: missing, unreadable, and placeholders; each complained of."""
-    reasons = np.array(found.reasons)
+    reasons = np.array(found.reasons, dtype=np.str_)
     missing = reasons == "no such file"
     unreadable = (reasons != "") & ~missing
     contents = [digest.tobytes() for digest in found.digests]
