@@ -27,6 +27,17 @@ CHANGES = {
     },
     "finetune": {"epochs": 1, "batch": 5},
     "train": {"epochs": 1, "batch_size": 5},
+    "cross": {
+        "datasets": {name: {"data": {"queries": 3, "train": 5}} for name in ("mirflickr", "nuswide")},
+        "flip": {"finetune": {"epochs": 1, "batch": 4}, "unmasked": 0},
+        "fjsph": {"width": 8, "train": {"epochs": 1, "batch_size": 4}},
+        "bits": [8],
+        "ablation_bits": 8,
+        "seeds": [0],
+        "ks": [5],
+        "speed_pictures": 2,
+        "speed_vit": False,
+    },
     "study": {"bits": 8, "alphas": [0, 0.5], "margins": [0.7, 0.9], "tag_balances": [0, 15], "noise_rates": [1]},
 }
 

@@ -10,22 +10,23 @@ import scipy.sparse as sp
 
 from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, random_split
+from ctrh.data.tables import FolderError
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
 from ctrh.paper import experiments, problems, profiles
-from ctrh.paper.cross_modal import answers, pairs, plots, runs, settings, speed, tables
+from ctrh.paper.cross_modal import answers, pairs, plots, runs, speed, tables
 from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs, word_means
-from ctrh.paper.cross_modal.settings import CrossData, CrossProfile
-from ctrh.paper.profiles import DataConfig, GuideConfig
+from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig
 
-CROSS = CrossProfile(
+CROSS = CrossConfig(
     datasets=(CrossData(DataConfig("tiny"), "mirflickr", database=20, train=14),),
-    guide=GuideConfig(),
     flip=FlipConfig(FinetuneConfig(epochs=1, batch=4), ratio=0.5, unmasked=0),
     tuned=8,
-    fjsph=replace(settings.SMOKE.fjsph, width=8, train=TrainConfig(epochs=2, batch_size=8, lr_head=0.1)),
+    fjsph=replace(
+        profiles.SMOKE.cross.fjsph, width=8, train=TrainConfig(epochs=2, batch_size=8, lr_head=0.1)
+    ),
     bits=(8,),
     ablation_bits=8,
     seeds=(0, 1),
@@ -33,7 +34,8 @@ CROSS = CrossProfile(
     speed_pictures=2,
     speed_vit=False,
 )
-TINY = replace(profiles.SMOKE, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
+TINY = replace(profiles.SMOKE, cross=CROSS, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
+ONE_SEED = replace(TINY, cross=replace(CROSS, seeds=(0,)))
 CACHED = (problems.load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of, load_pairs)
 
 
@@ -66,7 +68,7 @@ def photos(tiny_guide, monkeypatch):
 
 
 def made_run(**changes):
-    run = tables.fjsph_run(CROSS, CROSS.datasets[0], 8, 0, kind="CLIP")
+    run = tables.fjsph_run(TINY, CROSS.datasets[0], 8, 0, kind="CLIP")
     return replace(run, **changes)
 
 
@@ -122,7 +124,7 @@ def test_photos_without_labels_are_refused(photos, monkeypatch):
 
 
 def test_every_method_is_scored_in_both_directions(photos):
-    wanted = tables.comparison_runs(TINY, replace(CROSS, seeds=(0,)))
+    wanted = tables.comparison_runs(ONE_SEED)
     found = runs.results(wanted, jobs=1)
     assert [result.run for result in found] == wanted
     for result in found:
@@ -145,7 +147,7 @@ def test_every_method_is_scored_in_both_directions(photos):
 
 
 def test_ctrh_follows_the_seeds_of_the_other_tables(photos):
-    wanted = tables.comparison_runs(TINY, CROSS)
+    wanted = tables.comparison_runs(TINY)
     assert {run.seed for run in wanted if run.method == "CTRH"} == {0}
     assert {run.seed for run in wanted if run.method == "FJSPH"} == {0, 1}
     assert all(run.ctrh.data == CROSS.datasets[0].data for run in wanted if run.method == "CTRH")
@@ -171,8 +173,8 @@ def test_the_key_sees_every_setting_but_the_label(photos):
         made_run(seed=1),
         made_run(ks=(3,)),
         made_run(data=replace(base.data, train=13)),
-        made_run(features=tables.feature_config(CROSS, "FLIP")),
-        made_run(features=tables.feature_config(CROSS, "unmasked")),
+        made_run(features=tables.feature_config(TINY, "FLIP")),
+        made_run(features=tables.feature_config(TINY, "unmasked")),
         made_run(settings=replace(base.settings, contrast_on="codes")),
     ]
     assert len({base.key, *(run.key for run in others)}) == 1 + len(others)
@@ -199,8 +201,7 @@ def test_unseen_rows_leave_the_training_photos_out(photos):
 
 
 def test_what_is_left_out_is_compared_with_the_whole(photos):
-    cross = replace(CROSS, seeds=(0,))
-    found = runs.results(tables.ablation_runs(cross), jobs=1)
+    found = runs.results(tables.ablation_runs(ONE_SEED), jobs=1)
     effects = tables.effects(found, tables.WITHOUT)
     assert set(effects["label"]) == set(tables.WITHOUT) and set(effects["verdict"]) <= {
         "better",
@@ -211,14 +212,14 @@ def test_what_is_left_out_is_compared_with_the_whole(photos):
     row = effects[(effects["label"] == "no tuning") & (effects["direction"] == "t2i")].iloc[0]
     gap = by["no tuning"].scores["t2i"].map_all - by["FJSPH"].scores["t2i"].map_all
     assert row["difference"] == pytest.approx(100 * gap)
-    assert len({run.key for run in tables.choice_runs(cross)}) == 1 + len(tables.CHOICES)
+    assert len({run.key for run in tables.choice_runs(ONE_SEED)}) == 1 + len(tables.CHOICES)
 
 
 def test_words_find_photos_and_photos_texts(photos):
     assert answers.asking_words(photos) == ["dog", "sea", "sky"]
     for run in (
         made_run(),
-        *[r for r in tables.comparison_runs(TINY, CROSS) if r.seed == 0 and r.method in ("CTRH", "ITQ")],
+        *[r for r in tables.comparison_runs(TINY) if r.seed == 0 and r.method in ("CTRH", "ITQ")],
     ):
         (result,) = runs.results([run], jobs=1)
         rows, scores = answers.word_answers(result, ["sea", "dog"], count=4)
@@ -261,14 +262,32 @@ def test_speed_is_measured_once(photos, tiny_guide, monkeypatch):
     plt.close("all")
 
 
+def test_data_sets_follow_the_profile(photos, monkeypatch):
+    extra = CrossData(DataConfig("coco"), "coco", optional=True)
+    other = CrossData(DataConfig("nuswide"), "nuswide")
+    wide = replace(TINY, cross=replace(CROSS, datasets=(*CROSS.datasets, other, extra)))
+    narrow = replace(wide, datasets=wide.datasets[:1])
+    kept, absent = tables.with_present_data(narrow)
+    assert [each.name for each in kept.cross.datasets] == ["tiny", "coco"] and absent == ()
+    runs_on = tables.comparison_runs(kept)
+    assert {run.ctrh.data.name for run in runs_on if run.method == "CTRH"} == {"tiny", "coco"}
+
+    def nowhere(self):
+        raise FolderError("not here")
+
+    monkeypatch.setattr(profiles.DataConfig, "load", nowhere)
+    problems.photos_of.cache_clear()
+    kept, absent = tables.with_present_data(narrow)
+    assert kept.cross.datasets == CROSS.datasets and absent == ("coco: not here",)
+
+
 def test_every_profile_has_its_settings():
-    for name in ("smoke", "demo", "paper"):
-        cross = settings.cross_profile(profiles.Profile.named(name))
-        assert cross.ablation_bits in cross.bits
-    paper = settings.cross_profile(profiles.PAPER)
+    for profile in profiles.PROFILES.values():
+        assert profile.cross.ablation_bits in profile.cross.bits
+        own = {each.article for each in profile.datasets}
+        assert all(each.article in own or each.optional for each in profile.cross.datasets)
+    paper = profiles.PAPER.cross
     assert [each.name for each in paper.datasets] == ["mirflickr", "nuswide", "coco"]
     assert {16, 32, 64, 128} == set(paper.bits) and paper.ks == (50, 1000)
-    own = replace(profiles.PAPER, name="mine")
-    assert settings.cross_profile(own) is settings.PAPER
     with pytest.raises(ValueError, match="texts must be one of words, captions"):
         CrossData(DataConfig("tiny"), "mirflickr", texts="sentences")

@@ -114,7 +114,7 @@ def test_words_of_one_guide_alone_are_listed():
 def test_saved_tables_and_their_curves(tmp_path, monkeypatch):
     monkeypatch.setenv("CTRH_FIGURES", str(tmp_path))
     two = guides.guide_tables(grid(guides.STANDS_FOR), DEMO)
-    printed = backbones.printed_names(guides.STANDS_FOR)
+    printed = backbones.printed_names(two, guides.STANDS_FOR)
     for number, table in two.items():
         save_table(table, f"table{number}", DEMO, "guide", score_titles(DEMO), printed)
     text = saved_tables(two, DEMO)

@@ -66,5 +66,5 @@ def test_rows_are_differences_to_the_untaught(rows):
 def test_in_words(rows):
     text = taught_in_words(rows)
     assert "scenes, **user** tags: clearly ahead of LSH: CTRH (1 of 2)" in text
-    assert "scenes, **clean** tags: clearly ahead of LSH: WDHT, CTRH (2 of 2)" in text
+    assert "scenes, **clean** tags: clearly ahead of LSH: WDHT, CTRH (2 of 2). Highest: CTRH" in text
     assert "clean in place of user tags are worth +15.0 (CTRH) to +30.0 points (WDHT)" in text

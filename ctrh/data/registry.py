@@ -18,7 +18,6 @@ DATASETS = {
     "mirflickr": "ctrh.data.mirflickr:mirflickr",
     "nuswide": "ctrh.data.nuswide:nuswide",
     "openclipart": "ctrh.data.openclipart:openclipart",
-    "openclipart": "ctrh.data.openclipart:openclipart",
     "coco": "ctrh.data.coco:coco",
 }
 # Drawn by the package itself: they cannot be missing.

@@ -15,6 +15,7 @@ from ctrh.data.registry import first_photos, load_photos
 from ctrh.data.validation import validation_photos
 from ctrh.guide.clip import SMALL, Guide, load_guide
 from ctrh.guide.finetune import FinetuneConfig
+from ctrh.guide.flip import FlipConfig
 from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
 from ctrh.guide.refine import NUSWIDE as REFINE_NUSWIDE
 from ctrh.guide.refine import RefineConfig
@@ -22,6 +23,7 @@ from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import MIRFLICKR as LOSS_MIRFLICKR
 from ctrh.losses import NUSWIDE as LOSS_NUSWIDE
 from ctrh.losses import LossConfig
+from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.paper.overrides import overridden
 from ctrh.training import TrainConfig
 
@@ -117,6 +119,83 @@ PAPER_STUDY = StudyConfig(
 )
 
 
+TEXTS = ("words", "captions")
+
+
+@dataclass(frozen=True)
+class CrossData:
+    """A data set as pairs of a photo and its text. ``article``: that of the profile's data sets which it belongs to; it
+    is left out where the profile leaves that one out. ``optional``: of none; left out where it is not on the machine.
+
+    ``database``, ``train``: so many of its database and training photos, at random (None: all); FJSPH learns from the
+    labels of these training photos. ``texts``: a text is the mean of the features of its "words", the photo's tags; or
+    its "captions" (all tags in one sentence where nobody wrote any).
+    """
+
+    data: DataConfig
+    article: str
+    database: int | None = None
+    train: int | None = None
+    texts: str = "words"
+    optional: bool = False
+
+    def __post_init__(self) -> None:
+        if self.texts not in TEXTS:
+            raise ValueError(f"texts must be one of {', '.join(TEXTS)}, got {self.texts!r}")
+
+    @property
+    def name(self) -> str:
+        return self.data.name
+
+
+@dataclass(frozen=True)
+class CrossConfig:
+    """The cross-modal study. ``flip``: how the guide is tuned with hidden patches, on ``tuned`` training pairs (None: all).
+
+    ``ablation_bits``: the length of what is left out or chosen otherwise; ``ks``: of mAP@k; ``ratios``: shares of hidden
+    patches whose speed is measured, on ``speed_pictures``, with ``speed_vit`` also on a tower of ViT-B-32's size.
+    """
+
+    datasets: tuple[CrossData, ...]
+    flip: FlipConfig
+    tuned: int | None
+    fjsph: FJSPHConfig
+    bits: tuple[int, ...] = (16, 32, 64)
+    ablation_bits: int = 32
+    seeds: tuple[int, ...] = (0, 1, 2)
+    ks: tuple[int, ...] = (50, 1000)
+    ratios: tuple[float, ...] = (0.0, 0.5, 0.75)
+    speed_pictures: int = 18
+    speed_vit: bool = True
+
+
+SMALL_CROSS = CrossConfig(
+    datasets=(CrossData(DataConfig("scenes-mir"), "mirflickr", database=1400, train=1024),),
+    # Few steps and a small rate: tuning on users' tags makes this guide worse, the more the longer.
+    flip=FlipConfig(FinetuneConfig(epochs=1, learning_rate=3e-5), ratio=0.5, unmasked=0),
+    tuned=512,
+    fjsph=FJSPHConfig(
+        width=128,
+        train=TrainConfig(epochs=15, batch_size=256, lr_head=0.4, schedule="cosine", monitor=512),
+    ),
+)
+PAPER_CROSS = CrossConfig(
+    datasets=(
+        CrossData(DataConfig("mirflickr", protocol="cross-modal"), "mirflickr"),
+        CrossData(DataConfig("nuswide", protocol="cross-modal"), "nuswide"),
+        CrossData(DataConfig("coco"), "coco", texts="captions", optional=True),
+    ),
+    # CLIP's weights have seen whole pictures only: some epochs with hidden patches, then FLIP's unmasked tuning.
+    flip=FlipConfig(FinetuneConfig(epochs=6, decay_every=2), ratio=0.5, unmasked=1),
+    tuned=None,
+    fjsph=FJSPHConfig(
+        width=512,
+        train=TrainConfig(epochs=50, batch_size=128, lr_head=0.2, schedule="cosine", accelerator="auto"),
+    ),
+    bits=(16, 32, 64, 128),
+)
+
+
 @dataclass(frozen=True)
 class Profile:
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
@@ -137,6 +216,7 @@ class Profile:
     top: int
     seeds: tuple[int, ...]
     study: StudyConfig
+    cross: CrossConfig
     bits: tuple[int, ...] = (16, 32, 48, 64)
     methods: tuple[str, ...] = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
     words: TrainedVectors | StoredVectors = TrainedVectors()
@@ -190,6 +270,7 @@ DEMO = Profile(
     top=1000,
     seeds=(0, 1, 2),
     study=SMALL_STUDY,
+    cross=SMALL_CROSS,
     rates=(
         ("WDHT", "scenes-mir", 3.0),
         ("WDHT", "scenes-nus", 100.0),
@@ -225,6 +306,27 @@ SMOKE = replace(
         tag_balances=(0.0, 15.0),
         noise_rates=(0.0, 1.0),
     ),
+    cross=replace(
+        DEMO.cross,
+        datasets=tuple(
+            replace(
+                each,
+                data=replace(each.data, photos=360, queries=40, train=160),
+                database=160,
+                train=120,
+            )
+            for each in DEMO.cross.datasets
+        ),
+        flip=replace(DEMO.cross.flip, finetune=replace(DEMO.cross.flip.finetune, batch=32)),
+        tuned=64,
+        fjsph=replace(
+            DEMO.cross.fjsph, width=32, train=replace(DEMO.cross.fjsph.train, epochs=2, batch_size=32)
+        ),
+        bits=(16, 32),
+        seeds=(0,),
+        speed_pictures=4,
+        speed_vit=False,
+    ),
 )
 PAPER = Profile(
     name="paper",
@@ -240,6 +342,7 @@ PAPER = Profile(
     top=5000,
     seeds=(0, 1, 2),
     study=PAPER_STUDY,
+    cross=PAPER_CROSS,
     words=StoredVectors(),
 )
 # Real users' tags of drawings, which the article knows nothing of; the demo's budget, guide and learning rates.

@@ -56,15 +56,19 @@ def taught_rows(results: Iterable[RunResult]) -> pd.DataFrame:
 
 
 def taught_in_words(rows: pd.DataFrame) -> str:
-    """For each kind of tags, which methods are ahead of ``UNTAUGHT``, and what better tags are worth, as a list."""
+    """For each kind of tags, which methods are ahead of ``UNTAUGHT`` and which two are first, and what better tags are
+    worth, as a list in Markdown."""
     dataset = rows["dataset"].iloc[0]
     lines = []
     for tags, part in rows.groupby("tags", sort=False):
         ahead = list(part.loc[part["verdict"] == "ahead", "method"])
         told = ", ".join(ahead) if ahead else "none"
+        first = ", then ".join(
+            f"{row.method} {row.map_all:.1f}" for row in part.nlargest(2, "map_all").itertuples()
+        )
         lines.append(
-            f"- {dataset}, **{tags}** tags: clearly ahead of {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}); "
-            f"{part['map_all'].min():.1f} to {part['map_all'].max():.1f}."
+            f"- {dataset}, **{tags}** tags: clearly ahead of {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}). "
+            f"Highest: {first}; lowest: {part['map_all'].min():.1f}."
         )
     table = rows.pivot_table(index="method", columns="tags", values="map_all", sort=False)
     for better in table.columns[1:]:

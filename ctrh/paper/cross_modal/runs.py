@@ -14,9 +14,9 @@ from ctrh.methods.cross_modal import CrossModalITQ, TagSide
 from ctrh.methods.fjsph import FJSPH, FJSPHConfig
 from ctrh.methods.random import RandomCodes
 from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_texts
-from ctrh.paper.cross_modal.settings import CrossData
 from ctrh.paper.experiments import Run, code_key, compute_missing, trained, versions
 from ctrh.paper.problems import photos_of
+from ctrh.paper.profiles import CrossData
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key

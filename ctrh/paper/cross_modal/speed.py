@@ -14,14 +14,14 @@ from open_clip.transformer import VisionTransformer
 from ctrh.guide.clip import Guide
 from ctrh.guide.flip import stem_seconds, step_seconds
 from ctrh.guide.masking import patches_left
-from ctrh.paper.cross_modal.settings import CrossProfile
 from ctrh.paper.experiments import code_key, versions
+from ctrh.paper.profiles import CrossConfig
 from ctrh.store import cached_arrays, content_key
 
 VIT = "size of ViT-B-32"
 
 
-def speed_rows(cross: CrossProfile, guide: Guide) -> pd.DataFrame:
+def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
     """One row a tower and masking ratio: ``patches`` left, ``ms`` of the processor per picture and training step,
     ``speedup`` over the first ratio, ``transformer``: the share of a step at that ratio that masking can make cheaper.
 

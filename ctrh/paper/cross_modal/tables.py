@@ -8,14 +8,15 @@ from itertools import product
 
 import pandas as pd
 
+from ctrh.data.tables import FolderError
 from ctrh.methods.cross_modal import READINGS
 from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.paper.comparisons import differences
 from ctrh.paper.cross_modal.pairs import FeatureConfig
 from ctrh.paper.cross_modal.runs import DIRECTIONS, CrossResult, CrossRun
-from ctrh.paper.cross_modal.settings import CrossData, CrossProfile
 from ctrh.paper.experiments import make_run
-from ctrh.paper.profiles import Profile
+from ctrh.paper.problems import photos_of
+from ctrh.paper.profiles import CrossData, Profile
 from ctrh.paper.tables import over_seeds
 
 FULL = "FJSPH"
@@ -38,16 +39,36 @@ CHOICES = {
 VERDICTS = {"ahead": "better", "behind": "worse", "level": "undecided"}
 
 
-def feature_config(cross: CrossProfile, kind: str) -> FeatureConfig:
+def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
+    """``profile`` with those data sets of the study that it can use, and why others are left out.
+
+    A data set belongs to one of the profile's own, or it is optional and on this machine.
+    """
+    own = {settings.article for settings in profile.datasets}
+    kept, absent = [], []
+    for data in profile.cross.datasets:
+        if data.article in own:
+            kept.append(data)
+        elif data.optional:
+            try:
+                photos_of(data.data)
+                kept.append(data)
+            except FolderError as error:
+                absent.append(f"{data.name}: {error}")
+    return replace(profile, cross=replace(profile.cross, datasets=tuple(kept))), tuple(absent)
+
+
+def feature_config(profile: Profile, kind: str) -> FeatureConfig:
     """The guide as it comes ("CLIP"), tuned with hidden patches ("FLIP"), or on whole pictures ("unmasked")."""
+    cross = profile.cross
     if kind == "CLIP":
-        return FeatureConfig(cross.guide)
+        return FeatureConfig(profile.guide)
     flip = cross.flip if kind == "FLIP" else replace(cross.flip, ratio=0.0)
-    return FeatureConfig(cross.guide, flip, cross.tuned)
+    return FeatureConfig(profile.guide, flip, cross.tuned)
 
 
 def fjsph_run(
-    cross: CrossProfile,
+    profile: Profile,
     data: CrossData,
     bits: int,
     seed: int,
@@ -55,34 +76,40 @@ def fjsph_run(
     kind: str = "FLIP",
     settings: FJSPHConfig | None = None,
 ) -> CrossRun:
-    """FJSPH as ``cross`` prescribes it, or with other ``settings`` (bits and seed are put in) or features."""
-    settings = settings or cross.fjsph
+    """FJSPH as ``profile`` prescribes it, or with other ``settings`` (bits and seed are put in) or features."""
+    settings = settings or profile.cross.fjsph
     settings = replace(settings, bits=bits, train=replace(settings.train, seed=seed))
-    return CrossRun(data, "FJSPH", bits, seed, feature_config(cross, kind), cross.ks, settings, label=label)
+    features = feature_config(profile, kind)
+    return CrossRun(data, "FJSPH", bits, seed, features, profile.cross.ks, settings, label=label)
 
 
-def comparison_runs(profile: Profile, cross: CrossProfile) -> list[CrossRun]:
-    """All methods on all data sets, lengths and seeds; CTRH for those seeds that the profile's other tables have."""
-    runs = []
+def comparison_runs(profile: Profile) -> list[CrossRun]:
+    """All methods on all data sets, lengths and seeds; CTRH for those seeds that the profile's other tables have.
+
+    On an optional data set CTRH has the settings of the profile's first.
+    """
+    runs, cross = [], profile.cross
+    own = {settings.article for settings in profile.datasets}
     for data, bits, seed in product(cross.datasets, cross.bits, cross.seeds):
-        clip, flip = (feature_config(cross, kind) for kind in ("CLIP", "FLIP"))
+        clip, flip = (feature_config(profile, kind) for kind in ("CLIP", "FLIP"))
         plain = {"data": data, "bits": bits, "seed": seed, "ks": cross.ks}
         runs.append(CrossRun(method="random", features=clip, **plain))
         runs.append(CrossRun(method="ITQ", features=clip, label="ITQ (CLIP)", **plain))
         runs.append(CrossRun(method="ITQ", features=flip, label="ITQ (FLIP)", **plain))
         if seed in profile.seeds:
-            taught = replace(make_run(profile, data.article, "CTRH", bits, seed), data=data.data)
+            like = data.article if data.article in own else profile.datasets[0].article
+            taught = replace(make_run(profile, like, "CTRH", bits, seed), data=data.data)
             for reading, label in zip(READINGS, ("CTRH", "CTRH (nearest)"), strict=True):
                 runs.append(
                     CrossRun(method="CTRH", features=clip, ctrh=taught, reading=reading, label=label, **plain)
                 )
-        runs.append(fjsph_run(cross, data, bits, seed))
+        runs.append(fjsph_run(profile, data, bits, seed))
     return runs
 
 
-def ablation_runs(cross: CrossProfile) -> list[CrossRun]:
+def ablation_runs(profile: Profile) -> list[CrossRun]:
     """FJSPH and ``WITHOUT``, at one length."""
-    base = cross.fjsph
+    cross, base = profile.cross, profile.cross.fjsph
     contrastive, sample, cluster, quantisation = base.losses.weights
 
     def weighted(*weights: float) -> FJSPHConfig:
@@ -98,14 +125,14 @@ def ablation_runs(cross: CrossProfile) -> list[CrossRun]:
     }
     grid = product(cross.datasets, variants.items(), cross.seeds)
     return [
-        fjsph_run(cross, data, cross.ablation_bits, seed, label, *variant)
+        fjsph_run(profile, data, cross.ablation_bits, seed, label, *variant)
         for data, (label, variant), seed in grid
     ]
 
 
-def choice_runs(cross: CrossProfile) -> list[CrossRun]:
+def choice_runs(profile: Profile) -> list[CrossRun]:
     """FJSPH and ``CHOICES``, at one length and for one seed."""
-    base = cross.fjsph
+    cross, base = profile.cross, profile.cross.fjsph
 
     def losses(**options: object) -> FJSPHConfig:
         return replace(base, losses=replace(base.losses, **options))
@@ -120,7 +147,7 @@ def choice_runs(cross: CrossProfile) -> list[CrossRun]:
     }
     grid = product(cross.datasets, variants.items())
     return [
-        fjsph_run(cross, data, cross.ablation_bits, cross.seeds[0], label, settings=settings)
+        fjsph_run(profile, data, cross.ablation_bits, cross.seeds[0], label, settings=settings)
         for data, (label, settings) in grid
     ]
 

@@ -83,9 +83,13 @@ def steps(table: pd.DataFrame, column: str = "mean") -> pd.DataFrame:
 
     ``column``: "mean" for what was measured, "published" for the article's numbers.
     """
-    cells = table.pivot(index=["dataset", "bits"], columns="variant", values=column)[list(VARIANTS)]
-    added = cells.diff(axis="columns").drop(columns=VARIANTS[0])
-    return added.stack().unstack("bits").rename_axis(index=["dataset", "step to"])
+    cells = table.pivot(index=["dataset", "bits"], columns="variant", values=column)
+    added = {
+        (dataset, step): cells.loc[dataset, step] - cells.loc[dataset, before]
+        for dataset in table["dataset"].unique()
+        for before, step in pairwise(VARIANTS)
+    }
+    return pd.DataFrame(added).T.rename_axis(index=["dataset", "step to"])
 
 
 def step_effects(results: Sequence[RunResult]) -> pd.DataFrame:

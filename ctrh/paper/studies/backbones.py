@@ -86,9 +86,18 @@ def named_tables(
     return tables
 
 
-def printed_names(labels: Mapping[str, str]) -> dict[str, str]:
-    """ "small-vit" -> "small-vit (published: ViT-B-16)": how a table says which rows stand beside each other."""
-    return {label: f"{label} (published: {article})" for label, article in labels.items()}
+def printed_names(tables: Mapping[int, pd.DataFrame], stands_for: Mapping[str, str]) -> dict[str, str]:
+    """ "small-vit" -> "small-vit (published: ViT-B-16)": how tables of :func:`named_tables` say which rows stand beside each
+    other, where there are published numbers at all.
+    """
+    printed = {
+        label
+        for table in tables.values()
+        for label in table.loc[table["published"].notna(), table.columns[0]].unique()
+    }
+    return {
+        label: f"{label} (published: {article})" for label, article in stands_for.items() if label in printed
+    }
 
 
 def backbone_tables(rows: pd.DataFrame, profile: Profile) -> dict[int, pd.DataFrame]:
