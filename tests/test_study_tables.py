@@ -69,9 +69,12 @@ def test_tables_have_our_labels_and_the_right_published_numbers(study, labels, t
 
 
 def test_printed_names_say_what_stands_beside_what():
-    assert backbones.printed_names({"small-vit": "ViT-B-16"}) == {
-        "small-vit": "small-vit (published: ViT-B-16)"
-    }
+    two = backbones.backbone_tables(grid(("small-vit", "mine")), DEMO)
+    assert two[6]["backbone"].unique().tolist() == ["small-vit", "mine"]
+    told = backbones.printed_names(two, backbones.STANDS_FOR)
+    assert told == {"small-vit": "small-vit (published: ViT-B-16)"}
+    unknown = {6: two[6].assign(published=np.nan)}
+    assert backbones.printed_names(unknown, backbones.STANDS_FOR) == {}
 
 
 def test_what_stands_for_what_is_told():
