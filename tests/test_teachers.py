@@ -68,3 +68,7 @@ def test_in_words(rows):
     assert "scenes, **user** tags: clearly ahead of LSH: CTRH (1 of 2)" in text
     assert "scenes, **clean** tags: clearly ahead of LSH: WDHT, CTRH (2 of 2). Highest: CTRH" in text
     assert "clean in place of user tags are worth +15.0 (CTRH) to +30.0 points (WDHT)" in text
+    assert (
+        "CTRH less the best of the others, taught by the same tags: +20.0 points on user tags, +5.0 points on clean"
+        in text
+    )
