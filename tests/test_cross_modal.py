@@ -279,10 +279,12 @@ def test_data_sets_follow_the_profile(photos, monkeypatch):
     problems.photos_of.cache_clear()
     kept, absent = tables.with_present_data(narrow)
     assert kept.cross.datasets == CROSS.datasets and absent == ("coco: not here",)
+    with pytest.raises(ValueError, match="none of its data sets is in cross.datasets"):
+        tables.with_present_data(replace(narrow, cross=replace(CROSS, datasets=(other, extra))))
 
 
 def test_every_profile_has_its_settings():
-    for profile in profiles.PROFILES.values():
+    for profile in (profiles.SMOKE, profiles.DEMO, profiles.PAPER):
         assert profile.cross.ablation_bits in profile.cross.bits
         own = {each.article for each in profile.datasets}
         assert all(each.article in own or each.optional for each in profile.cross.datasets)

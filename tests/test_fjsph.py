@@ -68,20 +68,6 @@ def test_each_similarity_alone_teaches_the_toy(losses):
     assert scores.map_all > 0.95
 
 
-def test_contrast_alone_pairs_without_knowing_classes():
-    """Without labels' terms, codes of the two sides of a pair still meet; every pair has features of its own."""
-    generator = np.random.default_rng(0)
-    image = generator.normal(size=(64, 10)).astype(np.float32)
-    text = (image @ generator.normal(size=(10, 10))).astype(np.float32)
-    config = replace(
-        CONFIG, bits=32, losses=FJSPHLossConfig(weights=(1, 0, 0, 0.1)), contrast_on="codes", dropout=0.0
-    )
-    hasher = FJSPH(replace(config, train=replace(TRAIN, epochs=30)))
-    hasher.fit(image, text, np.ones((64, 1), dtype=bool))
-    own = np.eye(64, dtype=bool)
-    assert evaluate(hasher.encode(image), hasher.encode_text(text), own, own).map_all > 0.9
-
-
 def test_labels_are_needed():
     image, text, labels = toy()
     hasher = FJSPH(CONFIG)

@@ -354,6 +354,9 @@ OPENCLIPART = replace(
     bits=(32, 64),
     rates=tuple((method, "openclipart", 30.0) for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")),
     study=replace(SMALL_STUDY, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "efficientnet-lite0"))),
+    cross=replace(
+        SMALL_CROSS, datasets=(CrossData(DataConfig("openclipart"), "", database=1400, train=1024),)
+    ),
 )
 PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER, OPENCLIPART)}
 

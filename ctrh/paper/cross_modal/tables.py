@@ -42,7 +42,7 @@ VERDICTS = {"ahead": "better", "behind": "worse", "level": "undecided"}
 def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
     """``profile`` with those data sets of the study that it can use, and why others are left out.
 
-    A data set belongs to one of the profile's own, or it is optional and on this machine.
+    A data set belongs to one of the profile's own, or it is optional and on this machine. ``ValueError`` when none does.
     """
     own = {settings.article for settings in profile.datasets}
     kept, absent = [], []
@@ -55,6 +55,10 @@ def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
                 kept.append(data)
             except FolderError as error:
                 absent.append(f"{data.name}: {error}")
+    if not kept:
+        raise ValueError(
+            f"profile {profile.name}: none of its data sets is in cross.datasets: add one for {', '.join(sorted(own))}"
+        )
     return replace(profile, cross=replace(profile.cross, datasets=tuple(kept))), tuple(absent)
 
 
