@@ -105,13 +105,14 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
 
 @torch.no_grad()
 def _settle(backbone: nn.Module, pixels: np.ndarray) -> None:
-    """Statistics of what leaves the backbone, for the standardisation that it ends with."""
+    """Statistics of what leaves the backbone, for the standardisation that it may end with."""
     backbone.eval()
-    backbone.standard.reset_running_stats()
-    backbone.standard.train()
-    for i in range(0, len(pixels), 250):
-        backbone(_normalised(pixels[i : i + 250]))
-    backbone.standard.eval()
+    if isinstance(getattr(backbone, "standard", None), nn.BatchNorm1d):
+        backbone.standard.reset_running_stats()
+        backbone.standard.train()
+        for i in range(0, len(pixels), 250):
+            backbone(_normalised(pixels[i : i + 250]))
+        backbone.standard.eval()
 
 
 def _normalised(pixels: np.ndarray) -> Tensor:
