@@ -105,14 +105,13 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
 
 @torch.no_grad()
 def _settle(backbone: nn.Module, pixels: np.ndarray) -> None:
-    """Statistics of what leaves the backbone, for the standardisation that it may end with."""
+    """Statistics of what leaves the backbone, for the standardisation that it ends with."""
     backbone.eval()
-    if isinstance(getattr(backbone, "standard", None), nn.BatchNorm1d):
-        backbone.standard.reset_running_stats()
-        backbone.standard.train()
-        for i in range(0, len(pixels), 250):
-            backbone(_normalised(pixels[i : i + 250]))
-        backbone.standard.eval()
+    backbone.standard.reset_running_stats()
+    backbone.standard.train()
+    for i in range(0, len(pixels), 250):
+        backbone(_normalised(pixels[i : i + 250]))
+    backbone.standard.eval()
 
 
 def _normalised(pixels: np.ndarray) -> Tensor:

@@ -30,12 +30,18 @@ def _conv(inputs: int, outputs: int, kernel: int, stride: int = 1, act: bool = T
     return nn.Sequential(*layers, nn.ReLU()) if act else nn.Sequential(*layers)
 
 
-class SmallAlexNet(nn.Module):
-    """Five convolutions as in AlexNet; the last map, 256 x 3 x 3, is flattened (what AlexNet hands to fc6).
+def _standard(width: int) -> nn.BatchNorm1d:
+    """Standardises features by fixed statistics of the pre-training pictures.
 
-    It is then standardised by statistics of the pre-training pictures: after ReLU and maximum every feature is
-    positive, and a hash layer on top would begin, and stay, with all bits on one side.
+    What all pictures have in common (after a ReLU every feature is positive, a class token is much the same for all)
+    would put all bits of a hash layer on top on one side, where they stay.
     """
+    return nn.BatchNorm1d(width, affine=False, momentum=None)
+
+
+class SmallAlexNet(nn.Module):
+    """Five convolutions as in AlexNet; the last map, 256 x 3 x 3, is flattened (what AlexNet hands to fc6) and
+    standardised."""
 
     width = 256 * 3 * 3
 
@@ -52,7 +58,7 @@ class SmallAlexNet(nn.Module):
             nn.MaxPool2d(3, 2, padding=1),  # 7x7
         )
         self.pool = nn.MaxPool2d(3, 2)  # 3x3
-        self.standard = nn.BatchNorm1d(self.width, affine=False, momentum=None)
+        self.standard = _standard(self.width)
 
     def cells(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 256, 7, 7), the last map."""
@@ -82,7 +88,7 @@ class Bottleneck(nn.Module):
 
 
 class SmallResNet(nn.Module):
-    """Stem and four stages of bottlenecks as in ResNet-50, then the mean over the last map."""
+    """Stem and four stages of bottlenecks as in ResNet-50, then the mean over the last map, standardised."""
 
     width = 4 * 96
 
@@ -96,6 +102,7 @@ class SmallResNet(nn.Module):
                 blocks.append(Bottleneck(width, inner, stride if index == 0 else 1))
                 width = 4 * inner
         self.stages = nn.Sequential(*blocks)
+        self.standard = _standard(self.width)
 
     def cells(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 384, 7, 7), the last map."""
@@ -103,11 +110,11 @@ class SmallResNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 384)."""
-        return self.cells(x).mean(dim=(2, 3))
+        return self.standard(self.cells(x).mean(dim=(2, 3)))
 
 
 class SmallViT(nn.Module):
-    """A class token and 49 patches of 16x16 through four pre-norm blocks; the class token is the feature.
+    """A class token and 49 patches of 16x16 through four pre-norm blocks; the class token, standardised, is the feature.
 
     The patches are embedded by convolutions: on little data and few minutes that is what makes a ViT learn.
     """
@@ -137,6 +144,7 @@ class SmallViT(nn.Module):
             )
         )
         self.norm = nn.LayerNorm(self.width)
+        self.standard = _standard(self.width)
 
     def tokens(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 50, 128), the class token first."""
@@ -151,7 +159,7 @@ class SmallViT(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 3, 112, 112) -> (N, 128)."""
-        return self.tokens(x)[:, 0]
+        return self.standard(self.tokens(x)[:, 0])
 
 
 SMALL: dict[str, type[nn.Module]] = {
