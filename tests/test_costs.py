@@ -1,5 +1,7 @@
 """Costs: megabytes against a hand count, intervals of medians, a measurement in a process of its own, Table 3's rows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -73,8 +75,13 @@ def test_a_process_of_its_own_measures_once(monkeypatch):
     assert first.one[1] <= first.one[0] <= first.one[2] and first.batched[0] > 0
     assert first.idle <= first.peak_one <= first.peak_batched
     assert first.training == pytest.approx(parameter_megabytes(CTRH_SMALL.build()[0])["training"])
-    monkeypatch.setattr(costs, "_measure", None)
+    monkeypatch.setattr(costs, "_measured_apart", None)
     assert costs.costs([CTRH_SMALL]) == [first]
+
+
+def test_a_failure_is_told():
+    with pytest.raises(RuntimeError, match="(?s)could not be measured.*KeyError: 'no-such-backbone'"):
+        costs.costs([replace(CTRH_SMALL, backbone="no-such-backbone")])
 
 
 @pytest.fixture
@@ -86,7 +93,7 @@ def made_up(monkeypatch, tmp_path):
 
     def measured(candidates):
         return [
-            Cost((2.0, 1.0, 3.0), (1.0, 0.5, 1.5), 4.0, 200.0 + number, 6.0, 7.0, 8.0, 5.0)
+            Cost((2.0, 1.0, 3.0), (1.0, 0.5, 1.5), 4.0, 200.0 + number % 2, 6.0, 7.0, 8.0, 5.0)
             for number, _ in enumerate(candidates)
         ]
 
@@ -130,4 +137,7 @@ def test_on_alexnet_nothing_is_measured_twice(made_up, monkeypatch):
     rows = cost_rows(PAPER)
     assert not rows["metric"].str.startswith("alexnet_").any() and set(rows["backbone"]) == {"alexnet"}
     assert cost_frame(rows, PAPER).index.tolist() == [("alexnet", "WDHT")]
-    assert SMOKE.backbone != "alexnet"
+
+
+def test_a_profile_can_leave_out_the_full_size_networks(made_up):
+    assert set(cost_rows(SMOKE)["backbone"]) == {"small-alexnet"} and memory_gaps(cost_rows(SMOKE)).empty

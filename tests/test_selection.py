@@ -15,7 +15,7 @@ from ctrh.paper.profiles import DEMO, PROFILES, SMOKE
 
 def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
     runs = selection.trial_runs(DEMO)
-    assert len(runs) == len(HASHERS) * len(DEMO.datasets) * len(selection.FACTORS)
+    assert len(runs) == len(HASHERS) * len(DEMO.datasets) * len(DEMO.study.factors)
     for (method, name, factor), run in runs.items():
         assert run.data.validation and run.data.name == name and run.method == method
         train = run.settings.train
@@ -56,13 +56,13 @@ def test_profiles_rates_name_methods_and_data_sets_that_exist():
     for profile in PROFILES.values():
         names = {each.data.name for each in profile.datasets}
         for method, dataset, factor in profile.rates:
-            assert method in HASHERS and dataset in names and factor in (1.0, *selection.FACTORS)
+            assert method in HASHERS and dataset in names and factor in (1.0, *DEMO.study.factors)
 
 
 def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():
     few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("ITQ", "WDHT", "CTRH"))
     trials = selection.trial_rows(few, jobs=1)
-    assert len(trials) == 2 * len(selection.FACTORS)
+    assert len(trials) == 2 * len(SMOKE.study.factors)
     assert (trials["validation"].between(0, 100) & trials["by_users"].between(0, 100)).all()
     for _, part in trials.groupby("method"):
         assert (

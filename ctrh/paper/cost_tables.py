@@ -27,22 +27,21 @@ def cost_rows(profile: Profile) -> pd.DataFrame:
     ``high``, ``seeds``, ``published``, and how: ``backbone``, ``device``, ``threads``, ``batch``.
 
     Metrics: ``time_ms`` (one picture at a time), ``time_batched_ms``, ``memory_mb`` (parameters of the image network),
-    and those of :class:`Cost` for the profile's own networks; where these are not AlexNet, the same for the article's,
-    called ``alexnet_time_ms`` and so on. Networks do not depend on the data set: all data sets have the same rows.
+    and those of :class:`Cost` for the profile's own networks; where these are not AlexNet and the study wants it, the same
+    for the article's, called ``alexnet_time_ms`` and so on. Networks do not depend on the data set: all data sets have the same rows.
     """
-    measured = {"": own_candidates(profile)}
-    if profile.backbone != "alexnet":
-        measured[ALEXNET] = article_candidates(profile)
+    candidates = [("", each) for each in own_candidates(profile)]
+    if profile.backbone != "alexnet" and profile.study.full_size:
+        candidates += [(ALEXNET, each) for each in article_candidates(profile)]
     rows = []
-    for prefix, candidates in measured.items():
-        for candidate, cost in zip(candidates, costs(candidates), strict=True):
-            about = {"seeds": 1, "backbone": candidate.backbone, "device": candidate.device}
-            for metric, batch, values in _metrics(cost):
-                row = {"bits": candidate.settings.bits, "metric": prefix + metric}
-                row |= dict(zip(("mean", "low", "high"), values, strict=True))
-                row |= about | {"threads": candidate.threads, "batch": batch}
-                for dataset in profile.datasets:
-                    rows.append({"method": candidate.method, "dataset": dataset.data.name, **row})
+    for (prefix, candidate), cost in zip(candidates, costs([each for _, each in candidates]), strict=True):
+        about = {"seeds": 1, "backbone": candidate.backbone, "device": candidate.device}
+        for metric, batch, values in _metrics(cost):
+            row = {"bits": candidate.settings.bits, "metric": prefix + metric}
+            row |= dict(zip(("mean", "low", "high"), values, strict=True))
+            row |= about | {"threads": candidate.threads, "batch": batch}
+            for dataset in profile.datasets:
+                rows.append({"method": candidate.method, "dataset": dataset.data.name, **row})
     table = pd.DataFrame(rows)
     plain = table.assign(metric=table["metric"].str.removeprefix(ALEXNET))
     table.insert(8, "published", beside_published(plain, 3, profile)["published"])

@@ -6,12 +6,15 @@ resident memory is its own.
 
 from __future__ import annotations
 
+import os
+import pickle
 import platform
 import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,11 +30,11 @@ from ctrh.backbones import BACKBONES
 from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import PAPER, GuideConfig, Profile
-from ctrh.store import cached_arrays, content_key
+from ctrh.store import cache_dir, cached_arrays, content_key
 from ctrh.training import TrainConfig
 
-BATCH = 16
-SECONDS = 0.5  # of repetitions for each number
+BATCH = 8
+SECONDS = 0.3  # of repetitions for each number
 # The vectors of words and of the guide's texts that the article's networks map to, and MirFlickr's common tags.
 ARTICLE_WORDS, ARTICLE_TEXT, ARTICLE_TAGS = 300, 512, 1386
 
@@ -106,24 +109,51 @@ def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
 
 
 def costs(candidates: list[Candidate]) -> list[Cost]:
-    """What they cost on this machine; measured once, then read back from the cache."""
-    keys = [content_key(each, code_key(), versions(), _machine()) for each in candidates]
-    # One server imports the libraries; each network gets a process that has nothing else.
-    context = get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
-        measured = [
-            cached_arrays("costs", key, lambda each=each: pool.submit(_measure, each).result())
-            for key, each in zip(keys, candidates, strict=True)
-        ]
+    """What they cost on this machine; measured once, then read back from the cache. Raises ``RuntimeError`` where
+    measuring fails, with what was said about it."""
+    keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), _machine()) for each in candidates]
+    missing = [each for each, key in zip(candidates, keys, strict=True) if not _path(key).exists()]
+    measured = iter(_measured_apart(missing) if missing else [])
+    stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]
     return [
         Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})
-        for each in measured
+        for each in stored
     ]
 
 
+def _path(key: str) -> Path:
+    return cache_dir() / "costs" / f"{key}.npz"
+
+
+def _measured_apart(candidates: list[Candidate]) -> list[dict[str, object]]:
+    """One new process imports the libraries, and each network gets a fork of it that has nothing else."""
+    package = Path(__file__).resolve().parents[2]
+    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
+    with tempfile.TemporaryDirectory() as folder:
+        asked, told = Path(folder) / "asked", Path(folder) / "told"
+        asked.write_bytes(pickle.dumps(candidates))
+        done = subprocess.run(
+            [sys.executable, "-c", f"from {__name__} import _serve; _serve()", str(asked), str(told)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"the costs could not be measured:\n{done.stderr}")
+        return pickle.loads(told.read_bytes())
+
+
+def _serve() -> None:
+    asked, told = map(Path, sys.argv[1:])
+    measured = []
+    for candidate in pickle.loads(asked.read_bytes()):
+        with get_context("fork").Pool(1) as fork:
+            measured.append(fork.apply(_measure, (candidate,)))
+    told.write_bytes(pickle.dumps(measured))
+
+
 def _measure(candidate: Candidate) -> dict[str, object]:
-    """:class:`Cost` as arrays; meant for a process of its own."""
+    """The fields of :class:`Cost`; meant for a process of its own."""
     torch.set_num_threads(candidate.threads)
     idle = _peak()
     network, picture = candidate.build()

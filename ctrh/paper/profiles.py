@@ -90,6 +90,8 @@ class StudyConfig:
 
     ``bits``: the length of those that have one only. ``alphas`` of Eq. (2), ``margins`` (ε) of Eq. (16) and
     ``tag_balances`` (λ4) of Eq. (19): Figure 9. ``noise_rates``: of the users' tags, as :class:`DataConfig` takes them.
+    ``factors`` of the learning rates that :mod:`ctrh.paper.selection` tries. ``full_size``: whether the cost of encoding
+    is also measured with the article's own networks, where the profile's are others.
     """
 
     guides: tuple[tuple[str, GuideConfig], ...]
@@ -99,6 +101,8 @@ class StudyConfig:
     margins: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0)
     tag_balances: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)
     noise_rates: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
+    factors: tuple[float, ...] = (3.0, 10.0, 30.0, 100.0, 300.0)
+    full_size: bool = True
 
 
 SMALL_STUDY = StudyConfig(
@@ -305,6 +309,8 @@ SMOKE = replace(
         margins=(0.7, 0.9),
         tag_balances=(0.0, 15.0),
         noise_rates=(0.0, 1.0),
+        factors=(10.0, 100.0),
+        full_size=False,
     ),
     cross=replace(
         DEMO.cross,

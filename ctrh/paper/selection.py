@@ -22,8 +22,6 @@ from ctrh.paper.problems import TagConfig, photos_of, tags_of
 from ctrh.paper.profiles import Profile
 from ctrh.retrieval.metrics import evaluate
 
-FACTORS = (3.0, 10.0, 30.0, 100.0, 300.0)
-
 
 def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
     """(method, data set, factor) -> the run that tries it, at the length of the studies, with the first seed."""
@@ -47,7 +45,7 @@ def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
         )
         for method in methods
         for name in names
-        for factor in FACTORS
+        for factor in profile.study.factors
     }
 
 
