@@ -143,7 +143,9 @@ def test_hadamard_anchors_are_far_apart_where_the_matrix_exists(labels, bits):
 
 def test_total_is_the_weighted_sum(batch):
     u, w, (a, b), labels, anchors = batch
-    config = FJSPHLossConfig(weights=(1, 2, 3, 4), temperature=0.3, sharpness=2.0, cluster_sharpness=2.0)
+    config = FJSPHLossConfig(
+        weights=(1, 2, 3, 4), temperature=0.3, negatives="all", sharpness=2.0, cluster_sharpness=2.0
+    )
     known = labels.any(dim=1)
     expected = {
         "contrastive": contrastive_loss(a, b, 0.3),
@@ -156,13 +158,15 @@ def test_total_is_the_weighted_sum(batch):
     for name in TERMS:
         torch.testing.assert_close(terms[name], expected[name])
     torch.testing.assert_close(loss, sum(k * expected[name] for k, name in enumerate(TERMS, 1)))
+    unrelated = total_loss(*batch, replace(config, negatives="unrelated"))[1]["contrastive"]
+    torch.testing.assert_close(unrelated, contrastive_loss(a, b, 0.3, label_similarity(labels) > 0))
     within = total_loss(*batch, replace(config, within=True))[1]["sample"]
     parts = [sample_similarity_loss(*pair, label_similarity(labels[:4]), 2.0) for pair in
              ((u[:4], w[:4]), (u[:4], u[:4]), (w[:4], w[:4]))]  # fmt: skip
     torch.testing.assert_close(within, sum(parts) / 3)
 
 
-OPTIONS = [{}, {"negatives": "unrelated"}, {"overlap": "cosine"}, {"within": True}]
+OPTIONS = [{}, {"negatives": "all"}, {"overlap": "cosine"}, {"within": True}]
 
 
 @pytest.mark.parametrize("options", OPTIONS)
