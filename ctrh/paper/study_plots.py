@@ -91,8 +91,11 @@ def cost_scatter(ax: Axes, rows: pd.DataFrame) -> Axes:
         shape = marker(row.backbone, number)
         ax.scatter(row.encode_ms, row.mean, s=area, color=shade, marker=shape, alpha=0.85, linewidths=0)
         label = f"{row.backbone}, {row.parameters / 1e6:.1f} M"
-        place = {"textcoords": "offset points", "xytext": (0, 8), "ha": "center", "va": "bottom"}
-        ax.annotate(label, (row.encode_ms, max(row.mean, np.nan_to_num(row.high))), fontsize=6, **place)
+        # In turn above and below, so that neighbours do not write over each other.
+        top = number % 2 == 0
+        end = (max if top else min)(each for each in (row.mean, row.low, row.high) if each == each)
+        place = {"xytext": (0, 8 if top else -8), "ha": "center", "va": "bottom" if top else "top"}
+        ax.annotate(label, (row.encode_ms, end), textcoords="offset points", fontsize=6, **place)
     ax.set(xscale="log", xlabel="ms to encode a picture", ylabel="mAP (%)")
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     ax.xaxis.set_major_formatter("{x:g}")
