@@ -75,7 +75,7 @@ def test_a_process_of_its_own_measures_once(monkeypatch):
     assert first.one[1] <= first.one[0] <= first.one[2] and first.batched[0] > 0
     assert first.idle <= first.peak_one <= first.peak_batched
     assert first.training == pytest.approx(parameter_megabytes(CTRH_SMALL.build()[0])["training"])
-    monkeypatch.setattr(costs, "_measured_apart", None)
+    monkeypatch.setattr(costs, "measured_apart", None)
     assert costs.costs([CTRH_SMALL]) == [first]
 
 

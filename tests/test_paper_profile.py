@@ -56,7 +56,7 @@ def test_the_notebooks_run(everything, tmp_path):
     expected = sorted(
         path.name for path in (ROOT / "notebooks").glob("[0-9]*.ipynb") if path.name[:2] in NOTEBOOKS
     )
-    assert sorted(path.name for path in (results / "notebooks").iterdir()) == expected
+    assert sorted(path.name for path in (results / "notebooks").glob("*.ipynb")) == expected
     for name in expected:
         cells = nbformat.read(results / "notebooks" / name, as_version=4).cells
         assert all(cell.execution_count for cell in cells if cell.cell_type == "code" and cell.source.strip())

@@ -6,17 +6,10 @@ resident memory is its own.
 
 from __future__ import annotations
 
-import os
-import pickle
 import platform
-import resource
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from dataclasses import asdict, dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +20,7 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from ctrh.backbones import BACKBONES
+from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import PAPER, GuideConfig, Profile
@@ -111,9 +105,9 @@ def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
 def costs(candidates: list[Candidate]) -> list[Cost]:
     """What they cost on this machine; measured once, then read back from the cache. Raises ``RuntimeError`` where
     measuring fails, with what was said about it."""
-    keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), _machine()) for each in candidates]
+    keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), machine()) for each in candidates]
     missing = [each for each, key in zip(candidates, keys, strict=True) if not _path(key).exists()]
-    measured = iter(_measured_apart(missing) if missing else [])
+    measured = iter(measured_apart(_measure, missing) if missing else [])
     stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]
     return [
         Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})
@@ -125,41 +119,14 @@ def _path(key: str) -> Path:
     return cache_dir() / "costs" / f"{key}.npz"
 
 
-def _measured_apart(candidates: list[Candidate]) -> list[dict[str, object]]:
-    """One new process imports the libraries, and each network gets a fork of it that has nothing else."""
-    package = Path(__file__).resolve().parents[2]
-    paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory() as folder:
-        asked, told = Path(folder) / "asked", Path(folder) / "told"
-        asked.write_bytes(pickle.dumps(candidates))
-        done = subprocess.run(
-            [sys.executable, "-c", f"from {__name__} import _serve; _serve()", str(asked), str(told)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"the costs could not be measured:\n{done.stderr}")
-        return pickle.loads(told.read_bytes())
-
-
-def _serve() -> None:
-    asked, told = map(Path, sys.argv[1:])
-    measured = []
-    for candidate in pickle.loads(asked.read_bytes()):
-        with get_context("fork").Pool(1) as fork:
-            measured.append(fork.apply(_measure, (candidate,)))
-    told.write_bytes(pickle.dumps(measured))
-
-
 def _measure(candidate: Candidate) -> dict[str, object]:
     """The fields of :class:`Cost`; meant for a process of its own."""
     torch.set_num_threads(candidate.threads)
-    idle = _peak()
+    idle = peak_megabytes()
     network, picture = candidate.build()
     with torch.inference_mode():
         one = _times(network, picture)
-        peak_one = _peak()
+        peak_one = peak_megabytes()
         batched = _times(network, picture.repeat(BATCH, 1, 1, 1))
     sizes = parameter_megabytes(network)
     return asdict(
@@ -168,7 +135,7 @@ def _measure(candidate: Candidate) -> dict[str, object]:
             median_interval(batched),
             **sizes,
             peak_one=peak_one,
-            peak_batched=_peak(),
+            peak_batched=peak_megabytes(),
             idle=idle,
         )
     )
@@ -208,13 +175,7 @@ def median_interval(values: list[float], level: float = 0.95) -> tuple[float, fl
     return statistics.median(ordered), ordered[below], ordered[len(ordered) - 1 - below]
 
 
-def _peak() -> float:
-    """Megabytes: the largest resident set of this process so far."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def _machine() -> list[object]:
+def machine() -> list[object]:
     """What measurements depend on beside the code: processor, system, cores."""
     about = Path("/proc/cpuinfo")
     lines = about.read_text().splitlines() if about.exists() else []
