@@ -16,6 +16,7 @@ from ctrh.paper.comparisons import (
     in_words,
     nearest,
     order_agreement,
+    order_in_words,
     queries_at,
     sentences,
     side_by_side,
@@ -166,6 +167,14 @@ def test_order_agreement_is_spearmans():
     (line,) = order_agreement(pd.concat([table, extra])).to_dict("records")
     assert line["methods"] == 4 and line["first"] == line["first_published"] == "c"
     assert line["correlation"] == pytest.approx(spearmanr(means, published).statistic)
+
+
+def test_order_in_words():
+    nothing = pd.DataFrame({"dataset": ["a"], "metric": ["m"], "bits": [4], "method": ["x"], "mean": 1.0, "published": np.nan})
+    assert "no numbers" in order_in_words(order_agreement(nothing))
+    rows = {"correlation": [1.0, 0.0], "first": ["x", "y"], "first_published": ["x", "x"]}
+    told = order_in_words(pd.DataFrame(rows))
+    assert "+0.50 in the mean, between +0.00 and +1.00" in told and "in 1 of 2 columns" in told
 
 
 def test_attention_on_truth_compares_with_equal_weights():

@@ -154,7 +154,19 @@ def order_agreement(table: pd.DataFrame) -> pd.DataFrame:
                 "first_published": part.loc[part["published"].idxmax(), "method"],
             }
         )
-    return pd.DataFrame(lines)
+    columns = ["dataset", "metric", "bits", "methods", "correlation", "first", "first_published"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def order_in_words(order: pd.DataFrame) -> str:
+    """:func:`order_agreement` in a sentence; there may be no column that the article has, too."""
+    if order.empty:
+        return "The article has no numbers for these data sets and lengths."
+    correlation, same = order["correlation"], (order["first"] == order["first_published"]).sum()
+    return (
+        f"The methods' order agrees with the article's with a correlation of {correlation.mean():+.2f} in the mean, between "
+        f"{correlation.min():+.2f} and {correlation.max():+.2f}; the first is the article's first in {same} of {len(order)} columns."
+    )
 
 
 def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFrame:

@@ -35,8 +35,15 @@ def backbone_runs(profile: Profile) -> list[Run]:
     for dataset, (label, name), bits, seed in grid:
         run = make_run(profile, dataset.data.name, "CTRH", bits, seed, label=label)
         trained = profile.end_to_end and name != "guide"
-        runs.append(replace(run, inputs=replace(run.inputs, backbone=name, end_to_end=trained)))
+        run = replace(run, inputs=replace(run.inputs, backbone=name, end_to_end=trained))
+        runs.append(run if trained else _on_features(run))
     return runs
+
+
+def _on_features(run: Run) -> Run:
+    """Features are read once, of whole pictures: there is nothing to crop or to decode."""
+    train = replace(run.settings.train, augment=False, decoded=False)
+    return replace(run, settings=replace(run.settings, train=train))
 
 
 def mapping(profile: Profile) -> pd.DataFrame:

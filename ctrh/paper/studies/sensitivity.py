@@ -21,9 +21,14 @@ PARAMETERS = {"α": "share of fine-tuned weights, (2)", "ε": "margin of (16)", 
 
 
 def values_of(profile: Profile) -> dict[str, tuple[float, ...]]:
-    """The values that each of ``PARAMETERS`` takes."""
+    """The values that each of ``PARAMETERS`` takes, ascending: those of the study, and the article's of every data set,
+    which the others are compared with."""
     study = profile.study
-    return dict(zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True))
+    own = [chosen_values(dataset) for dataset in profile.datasets]
+    tried = dict(zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True))
+    return {
+        name: tuple(sorted({*values, *(each[name] for each in own)})) for name, values in tried.items()
+    }
 
 
 def chosen_values(dataset: DatasetSettings) -> dict[str, float]:

@@ -1,0 +1,79 @@
+"""Estimates: numbers multiplied by hand, what is measured at all, and profiles side by side."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+from ctrh.paper import estimates
+from ctrh.paper.apart import measured_apart
+from ctrh.paper.estimate_plots import hours_of_steps
+from ctrh.paper.estimates import STEPS, WORK, Measured, Task, disk_rows, estimate_rows, tasks
+from ctrh.paper.profiles import DEMO, PAPER
+from ctrh.paper.side_by_side import profiles_side_by_side
+
+ONE_SECOND = {what: Measured(1.0, 100.0, 60.0) for what in WORK}
+
+
+def of(rows, dataset, what):
+    (row,) = rows[(rows.dataset == dataset) & (rows.step == STEPS[what])].to_dict("records")
+    return row
+
+
+def test_hours_are_seconds_times_how_often():
+    rows = estimate_rows(PAPER, ONE_SECOND, tasks("cpu"))
+    # Five methods, four lengths, three seeds, eighty epochs over NUS-WIDE's 10,500 training photos.
+    assert of(rows, "nuswide", "learn")["hours"] == pytest.approx(5 * 4 * 3 * 80 * 10_500 / 3600)
+    assert of(rows, "nuswide", "fine-tune")["times"] == 30 * 10_500
+    # All eight methods rank; the seconds are those of 100,000 codes.
+    assert of(rows, "nuswide", "rank")["times"] == pytest.approx(8 * 12 * 5000 * 176_365 / 100_000)
+    assert of(rows, "mirflickr", "see")["times"] == 25_000 + 2 * 23_000
+    assert (rows.hours == rows.times * rows.seconds / 3600).all() and len(rows) == 2 * len(STEPS)
+
+
+def test_memory_grows_with_the_batch_but_for_what_is_fixed():
+    assert Measured(1, 100, 60).at(batch=128, measured=4) == 60 + 40 * 32
+    rows = estimate_rows(PAPER, ONE_SECOND, [replace(each, batch=4) for each in tasks("cpu")])
+    assert of(rows, "mirflickr", "fine-tune")["megabytes"] == 60 + 40 * PAPER.finetune.batch / 4
+    assert of(rows, "mirflickr", "see")["megabytes"] == 100
+
+
+def test_disk():
+    rows = disk_rows(PAPER).set_index(["dataset", "what"])["gigabytes"]
+    assert rows["mirflickr", "training photos for the guide, as bytes"] == pytest.approx(
+        224 * 224 * 3 * 23_000 / 1e9
+    )
+    # AlexNet to fc7, mapping, hash layer and tag weighting of 64 bits: 241.8 MB, sixty times.
+    assert rows["nuswide", "weights of all trainings"] == pytest.approx(60 * 0.2418, rel=1e-3)
+
+
+def test_everything_is_measured_in_a_process_of_its_own():
+    tiny = [Task(what, 2, "cpu", 12) for what in WORK]
+    found = dict(zip(WORK, measured_apart(estimates._measure, tiny)))
+    assert all(0 < each.seconds < 60 for each in found.values())
+    # Adam keeps four numbers for each of CLIP's 151 million weights, SGD three for AlexNet's 60; they were in memory.
+    assert found["fine-tune"].megabytes > found["fine-tune"].fixed > 4 * 4 * 150
+    assert found["learn"].megabytes > found["learn"].fixed > 3 * 4 * 57
+    assert found["replace"].megabytes < 200
+
+
+def test_a_failure_is_told():
+    with pytest.raises(RuntimeError, match="(?s)could not be measured.*KeyError: 'no such work'"):
+        measured_apart(estimates._measure, [Task("no such work", 1, "cpu", 1)])
+
+
+def test_bars_show_the_hours():
+    rows = estimate_rows(PAPER, ONE_SECOND, tasks("cpu"))
+    ax = hours_of_steps(plt.figure().subplots(), rows)
+    assert sorted(bar.get_width() for bar in ax.patches) == pytest.approx(np.sort(rows.hours).tolist())
+    assert [label.get_text() for label in ax.get_yticklabels()] == list(STEPS.values())
+    plt.close(ax.figure)
+
+
+def test_profiles_side_by_side():
+    table = profiles_side_by_side(DEMO, PAPER)
+    assert table.loc["trainings of Tables 1, 2", "paper"] == "5 methods x 4 lengths x 3 seeds x 2 sets = 120"
+    assert table.loc["learning rates", "paper"] == "the article's"
+    assert table.loc["learning rates", "demo"] == "the article's times 3 to 300"
+    assert table.loc["image network"].tolist() == ["guide, frozen", "alexnet, trained along"]
