@@ -26,7 +26,12 @@ def said(command: list[str], names: dict[str, str], environ: dict[str, str]) -> 
     """The command and its output, with folders called as a reader would call them. Raises where it fails."""
     began = time.perf_counter()
     done = subprocess.run(
-        command, cwd=ROOT, env={**os.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=ROOT,
+        env={**os.environ, **environ},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     text = f"$ {' '.join(command)}\n{done.stdout.rstrip()}"
     for path, name in names.items():

@@ -170,7 +170,9 @@ def test_order_agreement_is_spearmans():
 
 
 def test_order_in_words():
-    nothing = pd.DataFrame({"dataset": ["a"], "metric": ["m"], "bits": [4], "method": ["x"], "mean": 1.0, "published": np.nan})
+    nothing = pd.DataFrame(
+        {"dataset": ["a"], "metric": ["m"], "bits": [4], "method": ["x"], "mean": 1.0, "published": np.nan}
+    )
     assert "no numbers" in order_in_words(order_agreement(nothing))
     rows = {"correlation": [1.0, 0.0], "first": ["x", "y"], "first_published": ["x", "x"]}
     told = order_in_words(pd.DataFrame(rows))

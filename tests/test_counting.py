@@ -23,7 +23,14 @@ def problem(seed, queries, items, bits, labels):
 
 
 @settings(deadline=None, max_examples=30)
-@given(st.integers(0, 99), st.integers(1, 5), st.integers(1, 30), st.integers(1, 70), st.integers(1, 70), st.integers(1, 40))
+@given(
+    st.integers(0, 99),
+    st.integers(1, 5),
+    st.integers(1, 30),
+    st.integers(1, 70),
+    st.integers(1, 70),
+    st.integers(1, 40),
+)
 def test_counts_are_those_of_a_plain_loop(seed, queries, items, bits, labels, pairs):
     given = problem(seed, queries, items, bits, labels)
     expected = np.zeros((queries, bits + 1, 2), dtype=int)

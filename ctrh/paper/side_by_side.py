@@ -25,10 +25,14 @@ def _facts(profile: Profile) -> dict[str, str]:
         "guide": " ".join(filter(None, [profile.guide.name, profile.guide.pretrained])),
         "guide fine-tuned": f"{tuned.epochs} epochs, batches of {tuned.batch}",
         "image network": profile.backbone + (", trained along" if profile.end_to_end else ", frozen"),
-        "word vectors of the baselines": "word2vec of the training tags" if trained_words else profile.words.file,
+        "word vectors of the baselines": "word2vec of the training tags"
+        if trained_words
+        else profile.words.file,
         "training": f"{train.epochs} epochs, batches of {train.batch_size}, {train.schedule} rate",
         "random crops and flips": "yes" if train.augment else "no",
-        "learning rates": f"the article's times {min(factors):g} to {max(factors):g}" if factors else "the article's",
+        "learning rates": f"the article's times {min(factors):g} to {max(factors):g}"
+        if factors
+        else "the article's",
         "bits": ", ".join(map(str, profile.bits)),
         "seeds": str(seeds),
         "trainings of Tables 1, 2": f"{learners} methods x {lengths} lengths x {seeds} seeds x {len(profile.datasets)} sets = "

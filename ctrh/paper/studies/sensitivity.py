@@ -26,9 +26,7 @@ def values_of(profile: Profile) -> dict[str, tuple[float, ...]]:
     study = profile.study
     own = [chosen_values(dataset) for dataset in profile.datasets]
     tried = dict(zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True))
-    return {
-        name: tuple(sorted({*values, *(each[name] for each in own)})) for name, values in tried.items()
-    }
+    return {name: tuple(sorted({*values, *(each[name] for each in own)})) for name, values in tried.items()}
 
 
 def chosen_values(dataset: DatasetSettings) -> dict[str, float]:
