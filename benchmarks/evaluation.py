@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
 from benchmarks.measuring import Result, timed, timed_with_memory
 from ctrh.retrieval.metrics import evaluate
@@ -24,10 +25,13 @@ def run(scale: str) -> Iterator[Result]:
         seconds, _ = timed(sorting_loop, *few)
         reference_s = seconds * queries / timed_queries
         stable = np.array(sorting_loop(*few, kind="stable"))
-        for threads, ties in ((1, "expected"), (2, "expected"), (2, "stable")):
+        ways = [(1, "expected", None), (2, "expected", None), (2, "stable", None)]
+        if torch.cuda.is_available():
+            ways.append((2, "expected", "cuda"))
+        for threads, ties, device in ways:
             ours_s, megabytes, scores = timed_with_memory(
-                lambda inputs=codes_and_labels, threads=threads, ties=ties: evaluate(
-                    *inputs, ks=(CUT,), ties=ties, threads=threads
+                lambda inputs=codes_and_labels, threads=threads, ties=ties, device=device: evaluate(
+                    *inputs, ks=(CUT,), ties=ties, threads=threads, device=device
                 )
             )
             difference = 0.0
@@ -35,6 +39,8 @@ def run(scale: str) -> Iterator[Result]:
                 ours = np.array([scores.ap_all, scores.ap_at[0]])[:, :timed_queries].mean(axis=1)
                 difference = float(np.abs(ours - stable).max())
             size = f"{queries} x {items} x {BITS} bits, {labels} labels, {ties} ties, {threads} threads"
+            if device:
+                size += f", {torch.cuda.get_device_name()}"
             if timed_queries < queries:
                 size += f"; reference extrapolated from {timed_queries} queries"
             yield Result("evaluation", size, ours_s, reference_s, difference, {"peak extra MB": megabytes})

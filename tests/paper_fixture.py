@@ -11,7 +11,7 @@ import numpy as np
 import open_clip
 import torch
 import torchvision.models as zoo
-from flickr_fixtures import write_mirflickr, write_nuswide
+from flickr_fixtures import NOISE, write_mirflickr, write_nuswide
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
@@ -76,7 +76,9 @@ def _save(model: torch.nn.Module, path: Path) -> None:
 def write_word_vectors(path: Path) -> None:
     """word2vec's binary format: a line with the sizes, then each word, a blank and its numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    words = "animals bird car clouds dog flower food sea sky tree water airport beach bears boats bridge explore NYC".split()
+    # Most of what the photos are tagged with: random guides choose any of it.
+    shown = "animals bird car clouds dog flower food sea sky tree water airport beach bears boats bridge NYC".split()
+    words = [*shown, *NOISE]
     vectors = np.random.default_rng(0).standard_normal((len(words), 300)).astype("<f4")
     with open(path, "wb") as file:
         file.write(f"{len(words)} 300\n".encode())

@@ -63,10 +63,11 @@ def test_a_failure_is_told():
         measured_apart(estimates._measure, [Task("no such work", 1, "cpu", 1)])
 
 
-def test_bars_show_the_hours():
+def test_marks_show_the_hours():
     rows = estimate_rows(PAPER, ONE_SECOND, tasks("cpu"))
     ax = hours_of_steps(plt.figure().subplots(), rows)
-    assert sorted(bar.get_width() for bar in ax.patches) == pytest.approx(np.sort(rows.hours).tolist())
+    shown = np.concatenate([marks.get_offsets()[:, 0] for marks in ax.collections])
+    assert np.sort(shown).tolist() == pytest.approx(np.sort(rows.hours).tolist())
     assert [label.get_text() for label in ax.get_yticklabels()] == list(STEPS.values())
     plt.close(ax.figure)
 

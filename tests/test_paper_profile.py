@@ -43,8 +43,9 @@ def profile_file(folder, name, changes):
     return path
 
 
-# Data and guide, end-to-end training, and a study: what the others do is made of the same parts, and each takes a minute.
-NOTEBOOKS = ("01", "02", "04")
+# Data and guide, end-to-end training, a study, the estimates: what the others do is made of the same parts, and each takes
+# a minute. All of them: ``paper_transcript.py``.
+NOTEBOOKS = ("01", "02", "04", "09")
 
 
 def test_the_notebooks_run(everything, tmp_path):

@@ -284,8 +284,7 @@ def main(arguments: Sequence[str]) -> None:
     notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
     # A file at a time to each core, with one thread each: the cells of a notebook stay together, and in order.
     shared = ["-n", str(cores()), "--dist", "loadfile"]
-    # What takes minutes by itself (the paper profile on full-size networks) is asked for by `-m slow`.
-    command = [python, "-m", "pytest", "-m", "not slow", *notebooks, *shared, *arguments[1:]]
+    command = [python, "-m", "pytest", *notebooks, *shared, *arguments[1:]]
     environ["OMP_NUM_THREADS"] = "1"
     # No display is needed, and none should be looked for.
     os.execve(python, command, {"MPLBACKEND": "Agg", **environ, "CTRH_PROFILE": "smoke"})

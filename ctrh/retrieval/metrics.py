@@ -82,12 +82,14 @@ def evaluate(
     ties: Ties = "expected",
     denominator: Denominator = "hits",
     threads: int | None = None,
+    device: str | None = None,
 ) -> Scores:
     """Ranks the database by Hamming distance for each query and scores the rankings.
 
     ``query_codes`` (Q, K), ``database_codes`` (M, K), ``query_labels`` (Q, L), ``database_labels`` (M, L):
     all bool. ``ks``, ``ns``: ranks of mAP@k and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``)
-    unless given.
+    unless given. ``device``: where to count (:mod:`ctrh.retrieval.counting`), "cuda" for example; None: compiled, on the
+    processor. The scores are the same; only those of expected ties can be had from counts alone.
 
     Raises ``ValueError`` for other types, for shapes that do not fit, no queries, an empty database or ranks
     below 1.
@@ -97,6 +99,8 @@ def evaluate(
         raise ValueError(f"ties must be 'expected' or 'stable', got {ties!r}")
     if denominator not in ("hits", "possible"):
         raise ValueError(f"denominator must be 'hits' or 'possible', got {denominator!r}")
+    if device is not None and ties != "expected":
+        raise ValueError("ties='stable' needs the order of the items: leave device out, or choose 'expected'")
     queries, items, bits = len(query_codes), len(database_codes), query_codes.shape[1]
     ks, ns = _ranks("ks", ks), _ranks("ns", ns)
     curve_ranks = np.unique(np.linspace(1, items, CURVE_POINTS).round().astype(np.int64))
@@ -114,10 +118,19 @@ def evaluate(
     harmonic = digamma(np.arange(1, items + 2, dtype=np.float64))
     cut_of_rank = np.searchsorted(cuts, np.arange(1, items + 1)).astype(np.int32)
 
+    on_device = None
+    if device is not None:
+        from ctrh.retrieval.counting import group_counts  # torch, seconds to import, is not needed without
+
+        on_device = group_counts(query_codes, database_codes, query_labels, database_labels, device)
+
     def score(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        counts = np.empty((bits + 1, 2), dtype=np.int64)
         hits, precisions = np.empty(len(cuts)), np.empty(len(cuts))
-        count_groups(codes[q], masks[q], *database, counts)
+        if on_device is None:
+            counts = np.empty((bits + 1, 2), dtype=np.int64)
+            count_groups(codes[q], masks[q], *database, counts)
+        else:
+            counts = on_device[q]
         if ties == "expected":
             score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
         else:
