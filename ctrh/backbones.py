@@ -28,12 +28,12 @@ from torchvision.transforms.functional import pil_to_tensor
 from ctrh import efficientnet, small_backbones
 from ctrh.augment import Preprocess, for_crops, random_view, side_for
 from ctrh.data.decoded import decoded
-from ctrh.data.images import in_threads, square
+from ctrh.data.images import square
 from ctrh.data.photos import Images
 from ctrh.encoding import mode
+from ctrh.guide.batches import batch_by_batch
 from ctrh.guide.clip import Guide
 from ctrh.guide.weights import SHIPPED, check_matches, read_weights, weights_folder
-from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
 Parts = tuple[nn.Module, int, Preprocess]
@@ -205,15 +205,24 @@ def backbone_features(
 
     def compute() -> dict[str, np.ndarray]:
         features = np.empty((len(indices), backbone.width), dtype=np.float32)
-        pixels = in_threads(lambda index: backbone.preprocess(images[index]), indices.tolist())
         # Convolutions are a third faster in this layout of memory.
         layout = torch.channels_last
         module = copy.deepcopy(backbone.module).to(device, memory_format=layout)
-        with torch.inference_mode(), mode(module, training=False):
-            for start in progress(range(0, len(indices), batch_size), f"{backbone.name} features"):
-                rows = slice(start, min(start + batch_size, len(indices)))
-                batch = torch.stack([next(pixels) for _ in indices[rows]])
-                features[rows] = module(batch.to(device, memory_format=layout)).float().cpu().numpy()
+
+        def read(pixels: Tensor) -> np.ndarray:
+            with torch.inference_mode():
+                return module(pixels.to(device, memory_format=layout)).float().cpu().numpy()
+
+        with mode(module, training=False):
+            for rows, found in batch_by_batch(
+                indices,
+                lambda index: backbone.preprocess(images[index]),
+                read,
+                f"{backbone.name} features",
+                batch_size,
+                device,
+            ):
+                features[rows] = found
         return {"features": features}
 
     key = content_key(images.key, indices, backbone.key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
-from two_devices import STEPS, learned, on_two_devices
+from two_devices import STEPS, learned, on_two_devices, under_torchrun
 
 from ctrh.parallel import gathered
 
@@ -13,10 +14,11 @@ def test_one_device_gathers_nothing():
     assert all(got is given for got, given in zip(gathered(h, v), (h, v), strict=True))
 
 
-def test_two_devices_learn_what_one_learns_from_the_whole_batch(tmp_path):
+@pytest.mark.parametrize("start", [on_two_devices, under_torchrun])
+def test_two_devices_learn_what_one_learns_from_the_whole_batch(start, tmp_path):
     expected = learned(STEPS)
     assert sum("gradient" in name for name in expected) > 20
-    for found in on_two_devices(tmp_path):
+    for found in start(tmp_path):
         assert found.keys() == expected.keys()
         for name in expected:
             torch.testing.assert_close(found[name], expected[name], rtol=1e-9, atol=1e-12)

@@ -6,6 +6,8 @@ With the environment variables of torchrun; processes that are forked off spare 
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -94,3 +96,17 @@ def _device(rank: int, folder: Path) -> None:
     assert all(torch.equal(first[name], again[name]) for name in again)
     torch.save(first, folder / f"device-{rank}")
     dist.destroy_process_group()
+
+
+def under_torchrun(folder: Path) -> list[dict[str, Tensor]]:
+    """The same by this file as a script of a user, which ``torchrun`` starts twice."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", __file__]
+    own = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    done = subprocess.run([*command, str(folder)], env={**os.environ, **own}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return [torch.load(folder / f"torchrun-{rank}", weights_only=True) for rank in (0, 1)]
+
+
+if __name__ == "__main__":
+    found = learned(replace(STEPS, batch_size=4, devices=2))
+    torch.save(found, Path(sys.argv[1]) / f"torchrun-{os.environ['RANK']}")

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from ctrh.data.images import in_threads
 from ctrh.data.photos import Images
+from ctrh.guide.batches import batch_by_batch
 from ctrh.guide.clip import Guide
-from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
 
@@ -29,19 +28,28 @@ def image_features(
     """The two (N, D) float32 arrays of the N photos ``indices`` (default: all), in that order, cached on
     disk.
 
-    Streams: beside the result, memory holds one batch of pictures and their tokens.
+    Streams: beside the result, memory holds a few batches of pictures and their tokens.
     """
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
 
     def compute() -> dict[str, np.ndarray]:
         class_token = np.empty((len(indices), guide.width), dtype=np.float32)
         mean_token = np.empty_like(class_token)
-        pixels = in_threads(lambda index: guide.preprocess(images[index]), indices.tolist())
-        for start in progress(range(0, len(indices), batch_size), "image features"):
-            rows = slice(start, min(start + batch_size, len(indices)))
-            tokens = guide.image_tokens(torch.stack([next(pixels) for _ in indices[rows]])).float()
-            class_token[rows] = tokens[:, 0].cpu().numpy()
-            mean_token[rows] = normalize(tokens, dim=-1).mean(dim=1).cpu().numpy()
+
+        def read(pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+            tokens = guide.image_tokens(pixels).float()
+            return tokens[:, 0].cpu().numpy(), normalize(tokens, dim=-1).mean(dim=1).cpu().numpy()
+
+        batches = batch_by_batch(
+            indices,
+            lambda index: guide.preprocess(images[index]),
+            read,
+            "image features",
+            batch_size,
+            guide.device,
+        )
+        for rows, (own, mean) in batches:
+            class_token[rows], mean_token[rows] = own, mean
         return {"class_token": class_token, "mean_token": mean_token}
 
     key = content_key(guide.key, images.key, indices)
