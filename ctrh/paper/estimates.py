@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass, replace
 
 import numpy as np
-import open_clip
 import pandas as pd
 import torch
 from PIL import Image
@@ -62,16 +61,16 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """``seconds`` a photo (the median); ``megabytes``: how far memory (the GPU's, on one) grew at the most; ``fixed``:
-    what of it does not grow with the batch."""
+    """``seconds`` a photo (the median); ``megabytes``: how far memory (the GPU's, on one) grew at the most; ``each``: by
+    how much of it a photo more in the batch does, 0 where no other batch is asked for."""
 
     seconds: float
     megabytes: float
-    fixed: float = 0.0
+    each: float = 0.0
 
     def at(self, batch: int, measured: int) -> float:
         """Megabytes with ``batch`` photos at once instead of ``measured``."""
-        return self.fixed + max(0.0, self.megabytes - self.fixed) * batch / measured
+        return self.megabytes + self.each * (batch - measured)
 
 
 def article_sizes() -> list[Sizes]:
@@ -163,11 +162,15 @@ def _measure(task: Task) -> Measured:
     torch.set_num_threads(cores())
     torch.manual_seed(0)
     if task.device != "cpu":
-        seconds, fixed = WORK[task.what](task)
-        return Measured(seconds, torch.cuda.max_memory_allocated() / 1e6, fixed)
+        seconds, each = WORK[task.what](task)
+        return Measured(seconds, _peak(task), each)
     before = peak_megabytes()
-    seconds, fixed = WORK[task.what](task)
-    return Measured(seconds, peak_megabytes() - before, fixed)
+    seconds, each = WORK[task.what](task)
+    return Measured(seconds, peak_megabytes() - before, each)
+
+
+def _peak(task: Task) -> float:
+    return peak_megabytes() if task.device == "cpu" else torch.cuda.max_memory_allocated() / 1e6
 
 
 def _each(work: Callable[[], object], photos: int, at_least: float = 0.5) -> float:
@@ -193,6 +196,8 @@ def _read(task: Task) -> tuple[float, float]:
 
 
 def _clip(task: Task) -> tuple[nn.Module, Tensor, Tensor]:
+    import open_clip  # behind ctrh.guide, which silences what it says when a notebook imports it
+
     model = open_clip.create_model("ViT-B-32-quickgelu").to(task.device).eval()
     tokens = torch.randint(1, 1000, (task.batch, model.context_length), device=task.device)
     return model, torch.randn(task.batch, 3, PIXELS, PIXELS, device=task.device), tokens
@@ -201,20 +206,25 @@ def _clip(task: Task) -> tuple[nn.Module, Tensor, Tensor]:
 def _see(task: Task) -> tuple[float, float]:
     model, pixels, _ = _clip(task)
     with torch.inference_mode():
-        return _each(lambda: model.encode_image(pixels), task.batch), _bytes(model) / 1e6
+        return _each(lambda: model.encode_image(pixels), task.batch), 0.0
 
 
 def _finetune(task: Task) -> tuple[float, float]:
+    """The memory of half the batch first: what the other half adds is what photos take."""
     model, pixels, tokens = _clip(task)
     optimiser = torch.optim.Adam(model.parameters(), 1e-5)
 
-    def step() -> None:
+    def step(photos: int) -> None:
         optimiser.zero_grad()
-        contrastive_loss(*model(pixels, tokens)[:3]).backward()
+        contrastive_loss(*model(pixels[:photos], tokens[:photos])[:3]).backward()
         optimiser.step()
 
-    # Weights, gradients and Adam's two moments.
-    return _each(step, task.batch), 4 * _bytes(model) / 1e6
+    half = task.batch // 2
+    for _ in range(2):  # Adam's moments are there from the second step on
+        step(half)
+    before = _peak(task)
+    seconds = _each(lambda: step(task.batch), task.batch)
+    return seconds, (_peak(task) - before) / (task.batch - half)
 
 
 def _replace(task: Task) -> tuple[float, float]:
@@ -236,15 +246,14 @@ def _learn(task: Task) -> tuple[float, float]:
     next(records)
     began = time.perf_counter()
     next(records)
-    # Weights, gradients and momentum.
-    return (time.perf_counter() - began) / photos, 3 * _bytes(network) / 1e6
+    return (time.perf_counter() - began) / photos, 0.0
 
 
 def _encode(task: Task) -> tuple[float, float]:
     network, pixels = _network(task)
     network, batch = network.to(task.device).eval(), pixels.repeat(task.batch, 1, 1, 1).to(task.device)
     with torch.inference_mode():
-        return _each(lambda: (network(batch) > 0.5).cpu(), task.batch), _bytes(network) / 1e6
+        return _each(lambda: (network(batch) > 0.5).cpu(), task.batch), 0.0
 
 
 def _rank(task: Task) -> tuple[float, float]:
@@ -259,10 +268,6 @@ def _network(task: Task) -> tuple[nn.Module, Tensor]:
     """CTRH on AlexNet as the article has it, untrained, and the pixels (1, 3, 224, 224) of a picture."""
     candidate = next(each for each in article_candidates(Profile.named("paper")) if each.method == "CTRH")
     return replace(candidate, text=(task.tags, candidate.text[1])).build()
-
-
-def _bytes(model: nn.Module) -> int:
-    return sum(each.nbytes for each in model.parameters())
 
 
 WORK: dict[str, Callable[[Task], tuple[float, float]]] = {

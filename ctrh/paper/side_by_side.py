@@ -23,7 +23,7 @@ def _facts(profile: Profile) -> dict[str, str]:
     return {
         "data sets": ", ".join(each.data.name for each in profile.datasets),
         "guide": " ".join(filter(None, [profile.guide.name, profile.guide.pretrained])),
-        "guide fine-tuned": f"{tuned.epochs} epochs, batches of {tuned.batch}",
+        "guide fine-tuned": f"{tuned.epochs} epoch{'s' * (tuned.epochs != 1)}, batches of {tuned.batch}",
         "image network": profile.backbone + (", trained along" if profile.end_to_end else ", frozen"),
         "word vectors of the baselines": "word2vec of the training tags"
         if trained_words
