@@ -20,6 +20,11 @@ from ctrh.guide.clip import Guide
 WORDS = ("dog", "cat", "sea", "sky", "nikon", "sunset")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes goes first: at the end, all cores but one would wait for it."""
+    items.sort(key=lambda item: (item.get_closest_marker("slow") is None, item.path.suffix != ".ipynb"))
+
+
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, so that no test reads what another (or a user's run) has left."""

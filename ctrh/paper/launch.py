@@ -283,7 +283,7 @@ def main(arguments: Sequence[str]) -> None:
     say("pytest")
     notebooks = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
     # A file at a time to each core, with one thread each: the cells of a notebook stay together, and in order.
-    shared = ["-n", str(cores()), "--dist", "loadfile"]
+    shared = ["-n", str(cores()), "--dist", "loadfile", "--no-loadscope-reorder"]
     command = [python, "-m", "pytest", *notebooks, *shared, *arguments[1:]]
     environ["OMP_NUM_THREADS"] = "1"
     # No display is needed, and none should be looked for.
