@@ -202,6 +202,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             from ctrh.paper.profiles import Profile
 
             write_tables(Profile.named(profile))
+            run_report(profile, inputs, options.force)
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
         run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force)
