@@ -98,7 +98,7 @@ def measure_all(wanted: list[Task]) -> dict[str, Measured]:
     def compute() -> dict[str, np.ndarray]:
         return {"numbers": np.array([astuple(each) for each in measured_apart(_measure, wanted)])}
 
-    key = content_key("estimates", wanted, code_key(), versions(), machine())
+    key = content_key("estimates", 2, wanted, code_key(), versions(), machine())
     numbers = cached_arrays("costs", key, compute)["numbers"]
     return {task.what: Measured(*row) for task, row in zip(wanted, numbers.tolist(), strict=True)}
 
