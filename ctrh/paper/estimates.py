@@ -26,7 +26,7 @@ from ctrh.guide.finetune import contrastive_loss
 from ctrh.guide.refine import replaced_tags
 from ctrh.network import padded_tags
 from ctrh.paper.apart import measured_apart, peak_megabytes
-from ctrh.paper.costs import article_candidates, machine
+from ctrh.paper.costs import Candidate, article_candidates, machine
 from ctrh.paper.experiments import HASHERS, code_key, versions
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import Profile
@@ -140,7 +140,7 @@ def estimate_rows(profile: Profile, measured: dict[str, Measured], wanted: list[
 
 def disk_rows(profile: Profile) -> pd.DataFrame:
     """What stays on disk: ``dataset``, ``what``, ``gigabytes`` (10^9 bytes)."""
-    candidate = next(each for each in article_candidates(profile) if each.method == "CTRH")
+    candidate = _candidate(profile)
     trained = sum(method in HASHERS for method in profile.methods) * len(profile.bits) * len(profile.seeds)
     width = candidate.text[1]
     weights = 4 * sum(each.numel() for each in candidate.build()[0].parameters())
@@ -161,12 +161,9 @@ def _measure(task: Task) -> Measured:
     """Meant for a process of its own."""
     torch.set_num_threads(cores())
     torch.manual_seed(0)
-    if task.device != "cpu":
-        seconds, each = WORK[task.what](task)
-        return Measured(seconds, _peak(task), each)
-    before = peak_megabytes()
+    before = _peak(task)
     seconds, each = WORK[task.what](task)
-    return Measured(seconds, peak_megabytes() - before, each)
+    return Measured(seconds, _peak(task) - before, each)
 
 
 def _peak(task: Task) -> float:
@@ -264,9 +261,14 @@ def _rank(task: Task) -> tuple[float, float]:
     return _each(lambda: evaluate(*codes, *labels), task.batch), 0.0
 
 
+def _candidate(profile: Profile) -> Candidate:
+    """CTRH on AlexNet, as the article has it."""
+    return next(each for each in article_candidates(profile) if each.method == "CTRH")
+
+
 def _network(task: Task) -> tuple[nn.Module, Tensor]:
-    """CTRH on AlexNet as the article has it, untrained, and the pixels (1, 3, 224, 224) of a picture."""
-    candidate = next(each for each in article_candidates(Profile.named("paper")) if each.method == "CTRH")
+    """It untrained, over the task's tags, and the pixels (1, 3, 224, 224) of a picture."""
+    candidate = _candidate(Profile.named("paper"))
     return replace(candidate, text=(task.tags, candidate.text[1])).build()
 
 
