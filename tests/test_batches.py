@@ -39,9 +39,14 @@ def test_every_picture_once_and_in_order(threads, number):
 
 def test_threads_are_shared_out_and_given_back_after_an_error(threads):
     threads(4)
-    seen = []
-    doubled(range(4), 1, lambda x: seen.append((torch.get_num_threads(), threading.get_ident())))
-    assert {number for number, _ in seen} == {1} and len({thread for _, thread in seen}) > 1
+    seen, together = [], threading.Barrier(4)
+
+    def waits_for_the_others(x):
+        together.wait(timeout=60)  # BrokenBarrierError if fewer than four are under way at once
+        seen.append(torch.get_num_threads())
+
+    doubled(range(8), 1, waits_for_the_others)
+    assert seen == [1] * 8
     with pytest.raises(ZeroDivisionError):
         doubled(range(4), 1, lambda x: 1 / 0)
     assert torch.get_num_threads() == 4
