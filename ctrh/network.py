@@ -32,6 +32,14 @@ def padded_tags(tags: sp.csr_array) -> Tensor:
     return torch.from_numpy(padded)
 
 
+def without_padding(tag_ids: Tensor) -> Tensor:
+    """(N, M) of :func:`padded_tags` -> (N, m): as many columns as the image with most tags needs, 1 at least.
+
+    The padding of a whole data set is for its longest list, and few batches hold that one.
+    """
+    return tag_ids[:, : max(int((tag_ids != NO_TAG).sum(dim=1).max()), 1)]
+
+
 def mean_text(text: Tensor, tag_ids: Tensor) -> Tensor:
     """r without tag weighting: the mean of an image's tag features, 0 without a tag.
 
@@ -193,7 +201,7 @@ class CTRHNetwork(nn.Module):
         """Eq. (9)-(19) of a batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> loss, its terms."""
         h = self(batch["x"])
         v = self.mapping(h)
-        tag_ids = batch["tag_ids"]
+        tag_ids = without_padding(batch["tag_ids"])
         if self.weighting is None:
             r, own, asked = mean_text(self.text, tag_ids), None, None
         else:

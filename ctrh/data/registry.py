@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from importlib import import_module
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -55,20 +56,31 @@ class FirstImages:
         return self.images[index % self.count]
 
 
-def first_photos(photos: Photos, count: int, queries: int, train: int, seed: int = 0) -> Photos:
+@runtime_checkable
+class Drawn(Protocol):
+    """Images that can do without those behind the first ``count``, as scenes do that nobody has drawn yet."""
+
+    def first(self, count: int) -> Images: ...
+
+
+def first_photos(
+    photos: Photos, count: int, queries: int, train: int | None = None, seed: int = 0
+) -> Photos:
     """The first ``count`` photos with a split of their own, over the same vocabulary: for tests and first looks.
 
-    Photos that the whole data set leaves out of its split (those without tags) stay out. Raises ``ValueError`` for
+    ``train``: so many photos of the database; None: all of them. Photos that the whole data set leaves out of its split (those without tags) stay out. Raises ``ValueError`` for
     more photos than there are.
     """
     if not 0 < count <= len(photos):
         raise ValueError(f"{photos.name} has {len(photos)} photos, not {count}")
     used = np.union1d(photos.split.query, photos.split.database)
     used = used[used < count]
-    split = random_split(len(used), queries, train, seed)
+    split = random_split(len(used), queries, train or len(used) - queries, seed)
     return replace(
         photos,
-        images=FirstImages(photos.images, count),
+        images=photos.images.first(count)
+        if isinstance(photos.images, Drawn)
+        else FirstImages(photos.images, count),
         names=photos.names[:count],
         tags=photos.tags[:count],
         split=Split(query=used[split.query], database=used[split.database], train=used[split.train]),

@@ -28,7 +28,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 from ctrh.data.scenes.compose import SIZE, Mix, Scene, Thing
-from ctrh.data.scenes.gallery import compose_all, draw_all
+from ctrh.data.scenes.gallery import DrawnImages, compose_all
 from ctrh.data.scenes.tags import true_words
 from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KIND_OF_GLYPH, KINDS, LANGUAGES, LOOKS, names
 from ctrh.guide.clip import TEMPLATE
@@ -91,7 +91,7 @@ class Words:
 
 def corpus(seed: int, count: int) -> tuple[np.ndarray, list[Scene]]:
     """(count, 112, 112, 3) uint8, memory-mapped from the cache, and the scenes."""
-    return draw_all("corpus", seed, count, Mix()).pixels, compose_all(seed, count, Mix())
+    return DrawnImages("corpus", seed, count, Mix()).pixels, compose_all(seed, count, Mix())
 
 
 def pixels_to_tensor(pixels: np.ndarray) -> Tensor:

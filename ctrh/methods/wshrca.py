@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
-from ctrh.network import Mapping, TagWeighting
+from ctrh.network import Mapping, TagWeighting, without_padding
 from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
@@ -61,7 +61,7 @@ class WSHRCANetwork(HashNetwork):
         """A batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> Eq. (15)-(17) without the tag-balanced term."""
         h = self(batch["x"])
         v = self.mapping(h)
-        r, _ = self.attention(v, self.text, batch["tag_ids"])
+        r, _ = self.attention(v, self.text, without_padding(batch["tag_ids"]))
         with full_precision(*gathered(h, v, r)) as (h, v, r):
             terms = {
                 "pairwise": similarity_loss(h, r),

@@ -1,14 +1,16 @@
-"""Pictures of many scenes, drawn once and then memory-mapped from the cache."""
+"""Pictures of many scenes, drawn when first looked at, once, and then memory-mapped from the cache."""
 
 from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from ctrh.data.images import ArrayImages
 from ctrh.data.scenes.compose import SIZE, Mix, Scene, compose
@@ -22,18 +24,44 @@ def compose_all(seed: int, count: int, mix: Mix) -> list[Scene]:
     return [compose(seed, index, mix) for index in range(count)]
 
 
-def draw_all(name: str, seed: int, count: int, mix: Mix) -> ArrayImages:
-    """Their pictures, (count, 112, 112, 3) uint8. ``name`` is for the file and the progress bar."""
-    key = content_key(seed, count, mix, source_key())
-    path = cache_dir() / "scenes" / f"{name}-{key}.npy"
-    if not path.exists():
-        with replacing(path) as temporary, ProcessPoolExecutor() as pool:
-            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (count, SIZE, SIZE, 3))
-            drawn = pool.map(draw, compose_all(seed, count, mix), chunksize=128)
-            for index, picture in enumerate(progress(drawn, name, count)):
-                pixels[index] = picture
-            pixels.flush()
-    return ArrayImages(np.load(path, mmap_mode="r"), key=key)
+@dataclass(frozen=True)
+class DrawnImages:
+    """Their pictures. ``name`` is for the file and the progress bar."""
+
+    name: str
+    seed: int
+    count: int
+    mix: Mix
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(self.seed, self.count, self.mix, source_key())
+
+    @cached_property
+    def pixels(self) -> np.ndarray:
+        """(count, 112, 112, 3) uint8, memory-mapped."""
+        path = cache_dir() / "scenes" / f"{self.name}-{self.key}.npy"
+        if not path.exists():
+            with replacing(path) as temporary, ProcessPoolExecutor() as pool:
+                pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (self.count, SIZE, SIZE, 3))
+                drawn = pool.map(draw, compose_all(self.seed, self.count, self.mix), chunksize=128)
+                for index, picture in enumerate(progress(drawn, self.name, self.count)):
+                    pixels[index] = picture
+                pixels.flush()
+        return np.load(path, mmap_mode="r")
+
+    def first(self, count: int) -> DrawnImages:
+        """The first ``count`` of them: the others need not be drawn."""
+        return replace(self, count=count)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> Image.Image:
+        return Image.fromarray(np.ascontiguousarray(self.pixels[index]))
+
+    def __reduce__(self) -> tuple:
+        return ArrayImages, (self.pixels, self.key)  # another process maps the same file
 
 
 @cache

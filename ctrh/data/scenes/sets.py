@@ -10,7 +10,7 @@ import scipy.sparse as sp
 
 from ctrh.data.photos import Photos, Split, random_split
 from ctrh.data.scenes.compose import Mix
-from ctrh.data.scenes.gallery import compose_all, draw_all, source_key
+from ctrh.data.scenes.gallery import DrawnImages, compose_all, source_key
 from ctrh.data.scenes.tags import TagNoise, true_words, user_tags
 from ctrh.data.scenes.world import BACKGROUNDS, KINDS
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
@@ -82,7 +82,7 @@ SETS = {scene_set.name: scene_set for scene_set in (MIR, NUS)}
 
 
 def read_scenes(scene_set: SceneSet) -> Photos:
-    """Draws the pictures (once; then from the cache), writes their users' tags and splits them.
+    """The pictures (drawn when one is looked at), what their users write, and the split.
 
     Photos without a tag of the vocabulary, which the article removes, and those without any label, to which no
     other photo would be relevant, belong to no split.
@@ -92,7 +92,7 @@ def read_scenes(scene_set: SceneSet) -> Photos:
     tags = _sparse(words, "tags")
     return Photos(
         name=scene_set.name,
-        images=draw_all(scene_set.name, scene_set.seed, scene_set.count, scene_set.mix),
+        images=DrawnImages(scene_set.name, scene_set.seed, scene_set.count, scene_set.mix),
         names=tuple(f"{scene_set.name}-{index:05d}" for index in range(scene_set.count)),
         tags=tags,
         vocabulary=tuple(words["vocabulary"].tolist()),

@@ -39,6 +39,8 @@ class Reading:
 
 def readings(profile: Profile) -> tuple[Reading, ...]:
     """All places, in the order of the equations, and how else each can be read."""
+    # WSHRCA's turns of 2 epochs out of 80, in proportion.
+    turn = max(1, round(profile.train.epochs / 40))
     return (
         Reading("Eq. (5)", "τ = 2", "τ = 1", refine={"tau": 1.0}),
         Reading("Eq. (5)", "τ = 2", "τ = 100", refine={"tau": 100.0}),
@@ -64,7 +66,12 @@ def readings(profile: Profile) -> tuple[Reading, ...]:
         Reading("Eq. (18)", "γ = 1", "γ = 2", losses={"gamma": 2.0}),
         Reading("Eq. (18)", "β = 1/C", "β: inverse frequency", losses={"beta": "inverse_frequency"}),
         Reading("Eq. (19)", "the 10 at (16)", "the 10 at (17)", losses={"weights": (1.0, 1.0, 10.0, 15.0)}),
-        Reading("training", "joint", "2 epochs each in turn", settings={"alternate": 2}),
+        Reading(
+            "training",
+            "joint",
+            f"{turn} epoch{'s' if turn > 1 else ''} each in turn",
+            settings={"alternate": turn},
+        ),
         Reading("training", "learning rates", "rates / 10", rates=0.1),
         Reading("training", "learning rates", "rates × 10", rates=10.0),
     )
