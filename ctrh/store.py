@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+from filelock import FileLock
 
 
 def cache_dir() -> Path:
@@ -85,6 +86,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def one_at_a_time(path: Path) -> Iterator[None]:
+    """Around making the file ``path``: another process that is at it already is waited for. Look again inside whether it
+    is still missing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(NotImplementedError):  # a file system without locks: at worst both make it
+            held.enter_context(FileLock(lock))
+        try:
+            yield
+        finally:
+            # Who has waited for this file goes on, and finds what was wanted.
+            lock.unlink(missing_ok=True)
+
+
 def cached_arrays(
     name: str, key: str, compute: Callable[[], Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
@@ -93,12 +110,22 @@ def cached_arrays(
     ``key`` must name every input of ``compute`` (:func:`content_key`). A damaged file is computed again.
     """
     path = cache_dir() / name / f"{key}.npz"
-    if path.exists():
-        # A truncated file can only come from outside (a full disk while copying the cache); computing is the remedy.
-        with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
-            with np.load(path, allow_pickle=False) as stored:
-                return {field: stored[field] for field in stored.files}
-    arrays = {field: np.asarray(value) for field, value in compute().items()}
-    with replacing(path) as temporary:
-        np.savez(temporary, **arrays)
+    if (stored := _stored(path)) is not None:
+        return stored
+    with one_at_a_time(path):
+        if (stored := _stored(path)) is not None:
+            return stored
+        arrays = {field: np.asarray(value) for field, value in compute().items()}
+        with replacing(path) as temporary:
+            np.savez(temporary, **arrays)
     return arrays
+
+
+def _stored(path: Path) -> dict[str, np.ndarray] | None:
+    if not path.exists():
+        return None
+    # A truncated file can only come from outside (a full disk while copying the cache); computing is the remedy.
+    with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
+        with np.load(path, allow_pickle=False) as stored:
+            return {field: stored[field] for field in stored.files}
+    return None

@@ -63,9 +63,7 @@ class Drawn(Protocol):
     def first(self, count: int) -> Images: ...
 
 
-def first_photos(
-    photos: Photos, count: int, queries: int, train: int | None = None, seed: int = 0
-) -> Photos:
+def first_photos(photos: Photos, count: int, queries: int, train: int | None = None, seed: int = 0) -> Photos:
     """The first ``count`` photos with a split of their own, over the same vocabulary: for tests and first looks.
 
     ``train``: so many photos of the database; None: all of them. Photos that the whole data set leaves out of its split (those without tags) stay out. Raises ``ValueError`` for

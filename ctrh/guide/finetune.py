@@ -22,7 +22,7 @@ from ctrh.guide.masking import masked
 from ctrh.guide.pixels import TrainingPixels
 from ctrh.guide.weights import check_matches, read_weights
 from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import cache_dir, content_key, one_at_a_time, replacing
 
 LARGEST_SCALE = math.log(100)  # CLIP's own bound on the temperature
 
@@ -122,15 +122,18 @@ def finetune(
     key = content_key(guide.key, photos.images.key, indices, texts, config, *masked_too)
     name = f"{guide.name}, fine-tuned"
     result = cache_dir() / "finetuned" / f"{key}.safetensors"
-    if result.exists():
-        with contextlib.suppress(ValueError):  # damaged from outside: trained again
-            return guide.with_weights(read_weights(result), name)
-    checkpoint = Path(checkpoint_dir or cache_dir() / "checkpoints") / f"finetune-{key}.pt"
-    pixels = TrainingPixels(guide, photos.images, indices)
-    state = _train(guide, pixels, guide.tokenizer(texts), config, checkpoint, masks or (0.0,) * config.epochs)
-    with replacing(result) as temporary:
-        save_file({part: value.contiguous() for part, value in state.items()}, temporary)
-    checkpoint.unlink(missing_ok=True)
+    with one_at_a_time(result):
+        if result.exists():
+            with contextlib.suppress(ValueError):  # damaged from outside: trained again
+                return guide.with_weights(read_weights(result), name)
+        checkpoint = Path(checkpoint_dir or cache_dir() / "checkpoints") / f"finetune-{key}.pt"
+        pixels = TrainingPixels(guide, photos.images, indices)
+        state = _train(
+            guide, pixels, guide.tokenizer(texts), config, checkpoint, masks or (0.0,) * config.epochs
+        )
+        with replacing(result) as temporary:
+            save_file({part: value.contiguous() for part, value in state.items()}, temporary)
+        checkpoint.unlink(missing_ok=True)
     return guide.with_weights(state, name)
 
 

@@ -20,6 +20,7 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from ctrh.backbones import BACKBONES
+from ctrh.paper.ahead import quiet
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.paper.launch import cores
@@ -107,7 +108,8 @@ def costs(candidates: list[Candidate]) -> list[Cost]:
     measuring fails, with what was said about it."""
     keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), machine()) for each in candidates]
     missing = [each for each, key in zip(candidates, keys, strict=True) if not _path(key).exists()]
-    measured = iter(measured_apart(_measure, missing) if missing else [])
+    with quiet():
+        measured = iter(measured_apart(_measure, missing) if missing else [])
     stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]
     return [
         Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,12 +59,14 @@ def execute(
     parameters: Mapping[str, Any],
     seconds: float | None = None,
     status: Callable[[Position], None] = lambda position: None,
+    spared: Collection[int] = (),
 ) -> None:
     """Runs ``source`` with ``parameters`` in a fresh kernel and writes the executed copy to ``target``.
 
     ``seconds``: the longest a cell may take. ``status`` is called about twice a second. Raises ``ValueError``
     for a parameter that the notebook does not have (papermill would run its defaults), :class:`NotebookError` when
-    a cell fails, takes too long or kills its kernel. However it ends, kernel and workers end with it.
+    a cell fails, takes too long or kills its kernel. However it ends, kernel and workers end with it: all children of
+    this process that were started meanwhile, but for the process ids ``spared``.
     """
     unknown = set(parameters) - set(papermill.inspect_notebook(str(source)))
     if unknown:
@@ -109,16 +111,16 @@ def execute(
         with replacing(target) as temporary:
             nbformat.write(_tidied(outcome["notebook"]), temporary)
     finally:
-        _end_descendants(began)
+        _end_descendants(began, spared)
         running.unlink(missing_ok=True)
         running.parent.rmdir()
 
 
-def _end_descendants(since: float) -> None:
+def _end_descendants(since: float, spared: Collection[int]) -> None:
     started = []
     for process in psutil.Process().children(recursive=True):
         try:
-            if process.create_time() >= since - 1:
+            if process.pid not in spared and process.create_time() >= since - 1:
                 process.terminate()
                 started.append(process)
         except psutil.NoSuchProcess:

@@ -234,6 +234,11 @@ def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
 
 
+def complete(run: Run) -> None:
+    """Computes ``run`` if it is missing, here and now."""
+    compute_missing("runs", {run.key: run}, _compute, jobs=1)
+
+
 def compute_missing(
     folder: str,
     runs: Mapping[str, R],

@@ -18,8 +18,9 @@ from typing import Any
 import nbformat
 import psutil
 
+from ctrh.paper.ahead import Ahead
 from ctrh.paper.execution import NotebookError, Position, execute, store_outputs
-from ctrh.paper.launch import chosen, parser, say
+from ctrh.paper.launch import chosen, cores, parser, say
 from ctrh.paper.outputs import ROOT, results_dir
 from ctrh.paper.records import Record, digests, record_path, written
 from ctrh.store import cache_dir, content_key
@@ -27,6 +28,8 @@ from ctrh.store import cache_dir, content_key
 # No cell of these profiles comes near; without a bound a deadlock would wait for ever.
 # The profiles that have one take nothing from outside.
 CELL_SECONDS = {"smoke": 900, "demo": 3600}
+# Many short trainings on a processor: where one runs beside the notebooks, they need not wait for it.
+AHEAD = ("demo",)
 
 
 def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path]:
@@ -76,10 +79,12 @@ def run_notebooks(
     parameters: Mapping[str, Any],
     inputs: Sequence[Any] = (),
     force: bool = False,
+    ahead: Ahead | None = None,
 ) -> None:
     """Runs ``notebooks`` one after the other; those that are as their last success left them are skipped.
 
-    ``inputs``: what their results depend on besides their own text. Raises what :func:`execute` raises, at the
+    ``inputs``: what their results depend on besides their own text. ``ahead`` trains for those behind the first, which
+    makes what all need. Raises what :func:`execute` raises, at the
     first failure.
     """
     folder = results_dir(profile)
@@ -92,16 +97,23 @@ def run_notebooks(
         if record and not force and record.holds(key, folder):
             say(f"{label}  unchanged, {len(record.outputs)} files up to date")
             continue
+        if ahead and number > 1:
+            ahead.start([_number(each) for each in notebooks[number - 1 :]])
         before = written(folder)
         line = StatusLine(label)
         target = folder / "notebooks" / path.name
         try:
-            execute(path, target, parameters, CELL_SECONDS.get(profile), line.show)
+            spared = ahead.pids if ahead else ()
+            execute(path, target, parameters, CELL_SECONDS.get(profile), line.show, spared)
         finally:
             line.clear()
         changed = [name for name, when in written(folder).items() if before.get(name) != when]
         Record(key, digests(folder, changed)).write(kept)
         say(f"{label}  done in {_clock(line.seconds)}, {len(changed)} files written")
+
+
+def _number(notebook: Path) -> int:
+    return int(notebook.name.partition("_")[0])
 
 
 def run_report(profile: str, inputs: Sequence[Any] = (), force: bool = False) -> None:
@@ -205,7 +217,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_report(profile, inputs, options.force)
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
-        run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force)
+        with Ahead(profile) as ahead:
+            helped = profile in AHEAD and not options.cluster and (options.jobs or cores()) > 1
+            run_notebooks(
+                notebooks, profile, {"profile": profile}, inputs, options.force, ahead if helped else None
+            )
         if options.save_outputs:
             for path in notebooks:
                 store_outputs(results_dir(profile) / "notebooks" / path.name, path)

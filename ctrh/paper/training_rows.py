@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import torch
 
 from ctrh.losses import TERMS, tag_balanced_loss
-from ctrh.paper.experiments import RunResult
+from ctrh.paper.experiments import UNTAGGED, Run, RunResult, make_run
+from ctrh.paper.problems import variants_of
+from ctrh.paper.profiles import Profile
+
+LABELS = {"user": "CTRH (user tags)", "replaced": "CTRH", "clean": "CTRH (clean tags)"}
+
+
+def training_runs(profile: Profile) -> list[Run]:
+    """CTRH on every variant of the tags, and what learns without tags, on all data sets, lengths and seeds."""
+    runs = []
+    for dataset, bits, seed in product(profile.datasets, profile.bits, profile.seeds):
+        name = dataset.data.name
+        runs += [make_run(profile, name, method, bits, seed) for method in UNTAGGED]
+        for tags in variants_of(dataset.data):
+            runs.append(make_run(profile, name, "CTRH", bits, seed, tags, label=LABELS[tags]))
+    return runs
 
 
 def first_and_last(results: Iterable[RunResult]) -> pd.DataFrame:

@@ -189,6 +189,11 @@ def results(runs: Iterable[CrossRun], jobs: int | None = None) -> list[CrossResu
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
 
 
+def complete(run: CrossRun) -> None:
+    """Computes ``run`` if it is missing, here and now."""
+    compute_missing(FOLDER, {run.key: run}, compute, jobs=1)
+
+
 def compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
     """What is stored of a run, as arrays."""
     learned = METHODS[run.method](run, pairs)

@@ -14,6 +14,7 @@ from open_clip.transformer import VisionTransformer
 from ctrh.guide.clip import Guide
 from ctrh.guide.flip import stem_seconds, step_seconds
 from ctrh.guide.masking import patches_left
+from ctrh.paper.ahead import quiet
 from ctrh.paper.experiments import code_key, versions
 from ctrh.paper.profiles import CrossConfig
 from ctrh.store import cached_arrays, content_key
@@ -34,9 +35,11 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
-            frames = [tower_rows(guide.name, guide.model.visual, pictures, cross.ratios, repeats=3)]
-            if cross.speed_vit:
-                frames.append(tower_rows(VIT, _vit_b_32(), max(1, pictures // 3), cross.ratios, repeats=1))
+            with quiet():
+                frames = [tower_rows(guide.name, guide.model.visual, pictures, cross.ratios, repeats=3)]
+                if cross.speed_vit:
+                    vit = tower_rows(VIT, _vit_b_32(), max(1, pictures // 3), cross.ratios, repeats=1)
+                    frames.append(vit)
         finally:
             torch.set_num_threads(threads)
         rows = pd.concat(frames, ignore_index=True)
