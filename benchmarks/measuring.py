@@ -5,15 +5,16 @@ from __future__ import annotations
 import ctypes
 import gc
 import os
-import platform
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
+
+from ctrh.paper.hardware import processor
+from ctrh.paper.launch import cores
 
 SCALES = ("full", "small", "tiny")
 
@@ -79,10 +80,4 @@ def give_back_freed_memory() -> None:
 
 def machine() -> str:
     """Processor, the cores that this process may use, and memory."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        named = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        name = named[0].partition(":")[2].strip() if named else name
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{name}, {cores} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"
+    return f"{processor()}, {cores()} cores, {psutil.virtual_memory().total / 2**30:.0f} GiB"

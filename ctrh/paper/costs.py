@@ -6,7 +6,6 @@ resident memory is its own.
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from dataclasses import asdict, dataclass, replace
@@ -23,7 +22,7 @@ from ctrh.backbones import BACKBONES
 from ctrh.paper.ahead import quiet
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
-from ctrh.paper.launch import cores
+from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import PAPER, GuideConfig, Profile
 from ctrh.store import cache_dir, cached_arrays, content_key
 from ctrh.training import TrainConfig
@@ -176,10 +175,3 @@ def median_interval(values: list[float], level: float = 0.95) -> tuple[float, fl
     below = max(0, outside - 1)
     return statistics.median(ordered), ordered[below], ordered[len(ordered) - 1 - below]
 
-
-def machine() -> list[object]:
-    """What measurements depend on beside the code: processor, system, cores."""
-    about = Path("/proc/cpuinfo")
-    lines = about.read_text().splitlines() if about.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return [model or platform.processor(), platform.platform(), cores()]

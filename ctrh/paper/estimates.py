@@ -27,8 +27,9 @@ from ctrh.guide.refine import replaced_tags
 from ctrh.network import padded_tags
 from ctrh.paper.ahead import quiet
 from ctrh.paper.apart import measured_apart, peak_megabytes
-from ctrh.paper.costs import Candidate, article_candidates, machine
+from ctrh.paper.costs import Candidate, article_candidates
 from ctrh.paper.experiments import HASHERS, code_key, versions
+from ctrh.paper.hardware import machine
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import Profile
 from ctrh.retrieval.metrics import evaluate

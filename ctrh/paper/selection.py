@@ -3,8 +3,8 @@
 What is tried is one number, by how much the published learning rates are multiplied (their ratios stay): the profile's
 batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
 on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`). Two photos are relevant
-to each other when the zero-shot guide gives them the same tag (Eq. 3-8); what the users themselves wrote is shown
-beside it, but says little about pictures. CTRH learns from the zero-shot guide's tags in these trials, since a guide
+to each other when the zero-shot guide gives them the same tag (Eq. 3-8), one of those that it gives most often; what
+the users themselves wrote is shown beside it, but says little about pictures. CTRH learns from the zero-shot guide's tags in these trials, since a guide
 that was fine-tuned on all training photos would know those that ask.
 """
 
@@ -72,12 +72,16 @@ def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
 
 
 def _judged(profile: Profile, result: RunResult) -> float:
-    """mAP@all of a trial's codes by the zero-shot guide's tags."""
+    """mAP@all of a trial's codes by the zero-shot guide's tags.
+
+    However many photos have a tag: labels are such words, sky and people. A judge without them prefers codes that have
+    learned nothing (docs/reproduction_notes.md).
+    """
     data = result.run.data
     photos = photos_of(data)
     asked = np.union1d(photos.split.query, photos.split.database)
     tags = tags_of(photos, data, TagConfig("replaced", profile.guide, profile.finetune, ZERO_SHOT), asked)
-    relevance = tags[:, judging_words(tags, photos.split.database)].toarray()
+    relevance = tags[:, judging_words(tags, photos.split.database, most=1.0)].toarray()
     query, database = relevance[photos.split.query], relevance[photos.split.database]
     return evaluate(result.query_codes, result.database_codes, query, database).map_all
 

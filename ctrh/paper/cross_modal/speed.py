@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import platform
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +15,7 @@ from ctrh.guide.flip import stem_seconds, step_seconds
 from ctrh.guide.masking import patches_left
 from ctrh.paper.ahead import quiet
 from ctrh.paper.experiments import code_key, versions
+from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import CrossConfig
 from ctrh.store import cached_arrays, content_key
 
@@ -45,9 +45,8 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
         rows = pd.concat(frames, ignore_index=True)
         return {name: np.asarray(rows[name].tolist()) for name in rows}
 
-    machine = [platform.machine(), platform.processor(), platform.platform()]
     settings = [pictures, cross.ratios, cross.speed_vit]
-    key = content_key(guide.key, settings, machine, code_key(), versions())
+    key = content_key(guide.key, settings, machine(), code_key(), versions())
     return pd.DataFrame(cached_arrays("masking-speed", key, measure))
 
 

@@ -13,6 +13,7 @@ import psutil
 import torch
 
 from ctrh.paper.experiments import versions
+from ctrh.paper.hardware import processor
 from ctrh.paper.launch import cores
 from ctrh.paper.outputs import ROOT
 from ctrh.paper.profiles import Profile
@@ -61,19 +62,10 @@ def _flat(prefix: str, value: object) -> list[tuple[str, object]]:
 def machine() -> str:
     """Processor, cores, memory and graphics card of this machine; never its name."""
     memory = psutil.virtual_memory().total / 2**30
-    parts = [f"{_processor()}, {cores()} cores", f"{memory:.0f} GiB", platform.system()]
+    parts = [f"{processor()}, {cores()} cores", f"{memory:.0f} GiB", platform.system()]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     return ", ".join(parts)
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def commit(root: Path) -> str:
