@@ -84,7 +84,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch):
 
 
 def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
-    from ctrh.paper import experiments
+    from ctrh.paper import grid
 
     asked = []
 
@@ -97,10 +97,10 @@ def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
         key: str
         problem: int = 5
 
-    monkeypatch.setattr(experiments, "on_cluster", somewhere)
+    monkeypatch.setattr(grid, "on_cluster", somewhere)
     monkeypatch.setenv("CTRH_CLUSTER", "tcp://scheduler:8786")
     runs = {name: Run(name) for name in ("a", "b")}
     for _ in range(2):
-        experiments.compute_missing("grids", runs, lambda run, problem: {"answer": problem})
+        grid.compute_missing("grids", runs, lambda run, problem: {"answer": problem})
     assert asked == [("tcp://scheduler:8786", ["a", "b"])]  # the second time nothing is missing
     assert len(list((cache_dir() / "grids").iterdir())) == 2

@@ -174,4 +174,3 @@ def median_interval(values: list[float], level: float = 0.95) -> tuple[float, fl
     outside = int(binom.ppf((1 - level) / 2, len(ordered), 0.5))
     below = max(0, outside - 1)
     return statistics.median(ordered), ordered[below], ordered[len(ordered) - 1 - below]
-

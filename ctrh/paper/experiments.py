@@ -2,29 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
-import os
 import re
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
 
-import joblib
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.base import BaseEstimator
-from threadpoolctl import threadpool_limits
 
 import ctrh
-from ctrh.encoding import CodesCollapsed
 from ctrh.methods.ctrh import CTRH, CTRHConfig
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.ewsh import EWSH, EWSHConfig
@@ -35,11 +27,9 @@ from ctrh.methods.random import RandomCodes
 from ctrh.methods.sh import SH
 from ctrh.methods.wdht import WDHT, WDHTConfig
 from ctrh.methods.wshrca import WSHRCA, WSHRCAConfig
-from ctrh.paper.cluster import on_cluster
-from ctrh.paper.launch import cores
+from ctrh.paper.grid import alone, compute_missing, path_of
 from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
-from ctrh.progress import progress
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key
@@ -47,7 +37,6 @@ from ctrh.store import cache_dir, cached_arrays, content_key
 # Those whose numbers end up in the results; a new version of one of them makes new results.
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
 
-R = TypeVar("R")
 Settings = CTRHConfig | WDHTConfig | MGRNConfig | EWSHConfig | WSHRCAConfig
 
 
@@ -239,78 +228,18 @@ def complete(run: Run) -> None:
     compute_missing("runs", {run.key: run}, _compute, jobs=1)
 
 
-def compute_missing(
-    folder: str,
-    runs: Mapping[str, R],
-    compute: Callable[[R, Any], Mapping[str, np.ndarray]],
-    jobs: int | None = None,
-) -> None:
-    """Stores ``compute(run, run.problem)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
-    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER``
-    sends them (:mod:`ctrh.paper.cluster`).
-
-    Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
-    whatever ``jobs`` is: with another number, sums would be rounded in another order.
-    """
-    missing = {key: run for key, run in runs.items() if not _path(folder, key).exists()}
-    if not missing:
-        return
-    if address := os.environ.get("CTRH_CLUSTER"):
-        finished = on_cluster(address, partial(_finish, folder, compute), missing)
-    else:
-        jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
-        # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
-        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
-        finished = workers(
-            joblib.delayed(_finish)(folder, compute, key, run, run.problem) for key, run in missing.items()
-        )
-    for _ in progress(finished, "runs", total=len(missing)):
-        pass
-
-
 def stored(runs: Iterable[Run]) -> list[RunResult]:
     """Those of ``runs`` that are finished, read back; nothing is computed."""
     keyed = ((run, run.key) for run in runs)
-    return [_read(run, key) for run, key in keyed if _path("runs", key).exists()]
+    return [_read(run, key) for run, key in keyed if path_of("runs", key).exists()]
 
 
 def trained(run: Run) -> DeepHasher:
     """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
     if run.method in UNTAGGED:
         raise ValueError(f"{run.method} trains no network")
-    with _alone():
+    with alone():
         return _trained(HASHERS[run.method], run, run.problem)[0]
-
-
-def _path(folder: str, key: str) -> Path:
-    return cache_dir() / folder / f"{key}.npz"
-
-
-def _finish(folder: str, compute: Callable, key: str, run: Any, problem: Any = None) -> None:
-    """``problem``: of the run, where it has been loaded already."""
-    try:
-        with _alone():
-            cached_arrays(folder, key, lambda: compute(run, run.problem if problem is None else problem))
-    except Exception as error:
-        error.add_note(f"in the run: {run}")
-        raise
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One thread, and silence: several runs at a time would write over each other's progress bars."""
-    threads, shown = torch.get_num_threads(), os.environ.get("CTRH_PROGRESS")
-    torch.set_num_threads(1)
-    os.environ["CTRH_PROGRESS"] = os.devnull
-    try:
-        with threadpool_limits(1), warnings.catch_warnings():
-            warnings.simplefilter("ignore", CodesCollapsed)  # the rows' notes tell it
-            yield
-    finally:
-        torch.set_num_threads(threads)
-        del os.environ["CTRH_PROGRESS"]
-        if shown is not None:
-            os.environ["CTRH_PROGRESS"] = shown
 
 
 def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:

@@ -355,11 +355,13 @@ PAPER = Profile(
     cross=PAPER_CROSS,
     words=StoredVectors(),
 )
-# Real users' tags of drawings, which the article knows nothing of; the demo's budget, guide and learning rates.
+# Real users' tags of drawings, which the article knows nothing of; the demo's guide, and one learning rate for all.
 OPENCLIPART = replace(
     DEMO,
     name="openclipart",
     datasets=(DatasetSettings(DataConfig("openclipart"), "", REFINE_MIRFLICKR, LOSS_MIRFLICKR),),
+    train=replace(DEMO.train, epochs=6),
+    top=1000,
     seeds=(0, 1),
     bits=(32, 64),
     rates=tuple((method, "openclipart", 30.0) for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")),

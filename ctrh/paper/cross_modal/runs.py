@@ -14,7 +14,8 @@ from ctrh.methods.cross_modal import CrossModalITQ, TagSide
 from ctrh.methods.fjsph import FJSPH, FJSPHConfig
 from ctrh.methods.random import RandomCodes
 from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_texts
-from ctrh.paper.experiments import Run, code_key, compute_missing, trained, versions
+from ctrh.paper.experiments import Run, code_key, trained, versions
+from ctrh.paper.grid import compute_missing
 from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import CrossData
 from ctrh.retrieval.codes import code_statistics, pack, unpack

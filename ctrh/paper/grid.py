@@ -1,0 +1,85 @@
+"""Many runs: those that are missing are computed, several at a time, each on one thread, and each is stored at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import joblib
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from ctrh.encoding import CodesCollapsed
+from ctrh.paper.cluster import on_cluster
+from ctrh.paper.launch import cores
+from ctrh.progress import progress
+from ctrh.store import cache_dir, cached_arrays
+
+R = TypeVar("R")
+
+
+def compute_missing(
+    folder: str,
+    runs: Mapping[str, R],
+    compute: Callable[[R, Any], Mapping[str, np.ndarray]],
+    jobs: int | None = None,
+) -> None:
+    """Stores ``compute(run, run.problem)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
+    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER``
+    sends them (:mod:`ctrh.paper.cluster`).
+
+    Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
+    whatever ``jobs`` is: with another number, sums would be rounded in another order.
+    """
+    missing = {key: run for key, run in runs.items() if not path_of(folder, key).exists()}
+    if not missing:
+        return
+    if address := os.environ.get("CTRH_CLUSTER"):
+        finished = on_cluster(address, partial(_finish, folder, compute), missing)
+    else:
+        jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
+        # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
+        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
+        finished = workers(
+            joblib.delayed(_finish)(folder, compute, key, run, run.problem) for key, run in missing.items()
+        )
+    for _ in progress(finished, "runs", total=len(missing)):
+        pass
+
+
+def path_of(folder: str, key: str) -> Path:
+    """Where the result ``key`` is stored, or will be."""
+    return cache_dir() / folder / f"{key}.npz"
+
+
+def _finish(folder: str, compute: Callable, key: str, run: Any, problem: Any = None) -> None:
+    """``problem``: of the run, where it has been loaded already."""
+    try:
+        with alone():
+            cached_arrays(folder, key, lambda: compute(run, run.problem if problem is None else problem))
+    except Exception as error:
+        error.add_note(f"in the run: {run}")
+        raise
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One thread, and silence: several runs at a time would write over each other's progress bars."""
+    threads, shown = torch.get_num_threads(), os.environ.get("CTRH_PROGRESS")
+    torch.set_num_threads(1)
+    os.environ["CTRH_PROGRESS"] = os.devnull
+    try:
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.simplefilter("ignore", CodesCollapsed)  # the rows' notes tell it
+            yield
+    finally:
+        torch.set_num_threads(threads)
+        del os.environ["CTRH_PROGRESS"]
+        if shown is not None:
+            os.environ["CTRH_PROGRESS"] = shown
