@@ -261,6 +261,9 @@ def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
         FirstImages(tiny_photos.images, 8)[8]
     with pytest.raises(ValueError, match="20 photos, not 21"):
         first_photos(tiny_photos, 21, 2, 5)
+    whole = first_photos(tiny_photos, 12, queries=2).split
+    np.testing.assert_array_equal(whole.train, whole.database)
+    assert len(whole.train) == 10
 
 
 def test_clean_tags_are_a_variant_only_where_the_truth_is_known(tiny_photos, monkeypatch):

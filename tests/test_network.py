@@ -21,6 +21,7 @@ from ctrh.network import (
     TagWeighting,
     mean_text,
     padded_tags,
+    without_padding,
 )
 from ctrh.training import TrainConfig
 
@@ -73,6 +74,15 @@ def test_padded_tags_keep_each_row_and_leave_the_matrix_alone(tag_ids):
     assert padded.shape[1] == max(map(len, expected))
     assert all(NO_TAG not in row[: len(own)] for row, own in zip(padded.tolist(), expected))
     assert matrix.nnz == before.nnz and (matrix.indices == before.indices).all()
+
+
+def test_padding_that_no_image_of_the_batch_needs_goes_and_changes_no_loss(tag_ids):
+    wide = torch.nn.functional.pad(tag_ids, (0, 3), value=NO_TAG)
+    assert torch.equal(without_padding(wide), tag_ids[:, : (tag_ids != NO_TAG).sum(dim=1).max()])
+    assert without_padding(torch.full((3, 4), NO_TAG)).tolist() == [[NO_TAG]] * 3
+    net, x = network().double().eval(), torch.randn(len(tag_ids), WIDTH, dtype=torch.float64)
+    narrow, padded = (net.loss({"x": x, "tag_ids": ids})[0] for ids in (tag_ids, wide))
+    torch.testing.assert_close(narrow, padded, rtol=0, atol=1e-12)
 
 
 def test_padded_tags_without_any_tag_have_one_empty_column():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -12,6 +13,7 @@ import pytest
 from ctrh.data.scenes.backgrounds import paint
 from ctrh.data.scenes.compose import SIZE, Mix, Scene, compose, concept_matrix
 from ctrh.data.scenes.draw import draw
+from ctrh.data.scenes.gallery import DrawnImages
 from ctrh.data.scenes.sets import MIR, NUS, SceneSet, clean_tags, read_scenes
 from ctrh.data.scenes.tags import TagNoise, true_words, user_tags
 from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KIND_OF_GLYPH, KINDS, names
@@ -131,6 +133,23 @@ def test_photos_of_scenes(photos):
     np.testing.assert_array_equal(np.asarray(photos.images[5]), draw(scene))
     assert [label in photos.label_names for label in ("animals", "plant_life")] == [True, True]
     assert photos.labels[5, photos.label_names.index("sky")] == ("sky" in scene.words)
+
+
+def test_pictures_are_drawn_when_looked_at_and_the_first_ones_without_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_CACHE", str(tmp_path))
+    all_of_them = DrawnImages("few", 5, 7, Mix())
+    first = all_of_them.first(3)
+    assert len(all_of_them) == 7 and len(first) == 3 and first.key != all_of_them.key
+    assert not list(tmp_path.rglob("*.npy"))
+    assert first[2].tobytes() == draw(compose(5, 2)).tobytes() == all_of_them[2].tobytes()
+    assert sorted(np.load(path).shape for path in tmp_path.rglob("*.npy")) == [
+        (3, SIZE, SIZE, 3),
+        (7, SIZE, SIZE, 3),
+    ]
+    again = pickle.loads(pickle.dumps(first))
+    assert again.key == first.key and again[2].tobytes() == first[2].tobytes()
+    with pytest.raises(IndexError):
+        first[3]
 
 
 def test_clean_tags_are_the_words_of_the_labels(photos):
