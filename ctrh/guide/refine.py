@@ -106,7 +106,9 @@ def best_tags(scores: np.ndarray, counts: np.ndarray) -> sp.csr_array:
     above = scores > last
     tied = scores == last
     free = counts - above.sum(axis=1)
-    return sp.csr_array(above | (tied & (np.cumsum(tied, axis=1) <= free[:, None])))
+    crowded = np.flatnonzero(tied.sum(axis=1) > free)  # counting is slow, and equal scores are rare
+    tied[crowded] &= np.cumsum(tied[crowded], axis=1) <= free[crowded, None]
+    return sp.csr_array(above | tied)
 
 
 def refine(

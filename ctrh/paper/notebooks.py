@@ -218,7 +218,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
         with Ahead(profile) as ahead:
-            helped = profile in AHEAD and not options.cluster and (options.jobs or cores()) > 1
+            jobs = options.jobs or cores()
+            helped = profile in AHEAD and not options.cluster and jobs > 1
+            if helped:
+                os.environ["CTRH_JOBS"] = str(jobs - 1)
             run_notebooks(
                 notebooks, profile, {"profile": profile}, inputs, options.force, ahead if helped else None
             )

@@ -53,12 +53,13 @@ PLANS: dict[int, Callable[[Profile], list[Planned]]] = {
 
 
 def go_ahead(profile: Profile, numbers: Sequence[int]) -> None:
-    """Stores what the notebooks ``numbers`` will ask for, in their order, one training at a time.
+    """Stores what the notebooks ``numbers`` will ask for, in their order, one training at a time; those of a notebook
+    from the last to the first, so that a notebook that has begun with them meets this in the middle.
 
     One that fails is left to its notebook, which tells the reader.
     """
     for number in numbers:
-        for run in PLANS.get(number, lambda profile: [])(profile):
+        for run in reversed(PLANS.get(number, lambda profile: [])(profile)):
             try:
                 with turn():
                     complete = (

@@ -63,7 +63,7 @@ def _paste(canvas: Image.Image, thing: Thing) -> None:
     side = max(8, round(thing.pixels))
     glyph = glyph.resize((side, side), Image.Resampling.BILINEAR)
     glyph = glyph.rotate(thing.angle, Image.Resampling.BILINEAR, expand=True)
-    alpha = glyph.getchannel("A").point(lambda value: round(value * thing.opacity))
+    alpha = glyph.getchannel("A").point(np.rint(np.arange(256) * thing.opacity).astype(int).tolist())
     corner = (
         round(thing.centre[0] * SIZE - glyph.width / 2),
         round(thing.centre[1] * SIZE - glyph.height / 2),
