@@ -90,7 +90,7 @@ def execute(
                     kernel_name="python3",
                     progress_bar=False,
                     # ipykernel announces on every start that it listens on this machine.
-                    extra_arguments=["--log-level=ERROR"],
+                    extra_arguments=["--log-level=CRITICAL"],
                     start_timeout=120,
                     execution_timeout=seconds,
                     cwd=str(source.parent),
