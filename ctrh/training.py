@@ -151,7 +151,7 @@ class TrainingDiverged(ArithmeticError):
 
     def __init__(self, term: str, epoch: int, step: int, remedy: str) -> None:
         super().__init__(f"the loss term {term!r} is not finite in epoch {epoch}, step {step}: {remedy}")
-        self.term, self.epoch, self.step = term, epoch, step
+        self.term, self.epoch, self.step, self.remedy = term, epoch, step, remedy
 
 
 class CheckpointMismatch(ValueError):

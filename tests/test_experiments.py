@@ -19,7 +19,7 @@ from ctrh.paper.experiments import METHODS, UNTAGGED, make_run, results, run_gri
 from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem, variants_of
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.retrieval.metrics import evaluate
-from ctrh.training import TrainConfig
+from ctrh.training import TrainConfig, TrainingDiverged
 
 TINY = replace(profiles.SMOKE, train=TrainConfig(epochs=2, lr_head=0.01), top=10, bits=(8, 16))
 
@@ -87,6 +87,22 @@ def test_finished_runs_are_not_computed_again(problem, monkeypatch):
     pd.testing.assert_frame_equal(run_grid(runs, jobs=1), first)
     with pytest.raises(AssertionError, match="computed again"):
         run_grid([make_run(TINY, "mirflickr", "LSH", 24)], jobs=1)
+
+
+def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(problem, monkeypatch):
+    def diverges(run, problem):
+        raise TrainingDiverged("hinge", 2, 3, "lower the learning rates")
+
+    monkeypatch.setitem(METHODS, "WDHT", diverges)
+    runs = [make_run(TINY, "mirflickr", "WDHT", 8), make_run(TINY, "mirflickr", "LSH", 8)]
+    with pytest.raises(TrainingDiverged, match="'hinge' is not finite in epoch 2, step 3: lower") as raised:
+        results(runs, jobs=1)
+    assert "WDHT on user tags" in raised.value.__notes__[0]
+    monkeypatch.setattr(experiments, "_compute", lambda *_: pytest.fail("computed again"))
+    diverged, result = experiments.attempts(runs, jobs=1)
+    assert str(diverged) == str(raised.value) and diverged.term == "hinge"
+    assert result.run == runs[1]
+    assert [each.run for each in experiments.stored(runs)] == runs[1:]
 
 
 def test_interrupted_grid_keeps_what_was_done(problem, monkeypatch):

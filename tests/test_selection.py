@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from ctrh.paper import selection
 from ctrh.paper.experiments import HASHERS
 from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import DEMO, PROFILES, SMOKE
+from ctrh.training import TrainingDiverged
 
 
 def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
@@ -50,6 +52,18 @@ def test_words_and_table_say_what_the_rows_do():
     assert "×10 for CTRH on scenes" in selection.rates_in_words(rows([20.0, 30.0, 10.0], used=0))
     table = selection.trial_table(rows([20.0, 30.0, 10.0], used=1))
     assert table.loc[("scenes", "CTRH")].tolist() == ["20.00", "*30.00*", "10.00 (collapsed)"]
+
+
+def test_a_trial_that_diverges_loses_to_the_others(monkeypatch):
+    few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("CTRH",))
+    diverged = TrainingDiverged("hinge", 1, 2, "lower the learning rates")
+    scores = SimpleNamespace(map_all=0.5)
+    fine = SimpleNamespace(scores=scores, rows=lambda: pd.DataFrame({"note": [""]}))
+    monkeypatch.setattr(selection, "attempts", lambda runs, jobs: [fine, diverged])
+    monkeypatch.setattr(selection, "_judged", lambda profile, result: 0.25)
+    trials = selection.trial_rows(few)
+    assert trials["best"].tolist() == [True, False] and trials["note"].tolist() == ["", "diverged"]
+    assert selection.trial_table(trials).iloc[0].tolist() == ["*25.00*", "diverged"]
 
 
 def test_profiles_rates_name_methods_and_data_sets_that_exist():

@@ -4,6 +4,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ctrh.paper import teachers
@@ -72,3 +73,36 @@ def test_in_words(rows):
         "CTRH less the best of the others, taught by the same tags: +20.0 points on user tags, +5.0 points on clean"
         in text
     )
+
+
+def test_slower_runs_are_of_the_best_tags_at_shares_of_the_rates(monkeypatch):
+    monkeypatch.setattr(teachers, "variants_of", lambda data: ("user", "clean"))
+    untaught, *slower = teachers.slower_runs(replace(SMOKE, rates=RATES), "scenes-mir", "WDHT")
+    assert untaught.method == "LSH"
+    assert {(run.method, run.tags.variant) for run in slower} == {("WDHT", "clean")}
+    rates = [run.settings.train.lr_head / SMOKE.train.lr_head for run in slower]
+    assert rates == pytest.approx([20 / 3, 20 / 10])
+
+
+@pytest.mark.parametrize(
+    "slow, told", [("ahead", "mended by clean tags at lower rates"), ("level", "**not**")]
+)
+def test_who_is_not_mended_is_tried_at_lower_rates(monkeypatch, slow, told):
+    asked = []
+    monkeypatch.setattr(teachers, "slower_runs", lambda *which: asked.append(which[1:]))
+    monkeypatch.setattr(teachers, "results", lambda runs: runs)
+    rows = pd.DataFrame({"map_all": [60.0, 50.0], "verdict": [slow, "behind"]})
+    monkeypatch.setattr(teachers, "taught_rows", lambda results: rows)
+    missed = pd.DataFrame({"method": ["WDHT", "EWSH"], "dataset": ["scenes-mir"] * 2})
+    taught = pd.DataFrame(
+        {
+            "method": ["WDHT", "EWSH", "WDHT", "EWSH"],
+            "dataset": "scenes-mir",
+            "tags": ["user", "user", "clean", "clean"],
+            "verdict": ["behind", "behind", "ahead", "level"],
+        }
+    )
+    first, second = teachers.mended_in_words(SMOKE, missed, taught).splitlines()
+    assert first == "- WDHT, not ahead of LSH on scenes-mir with its own tags, is mended by clean tags."
+    assert told in second and "60.0 at a third" in second and "50.0 at a tenth, behind LSH" in second
+    assert asked == [("scenes-mir", "EWSH")]

@@ -33,6 +33,7 @@ from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key
+from ctrh.training import TrainingDiverged
 
 # Those whose numbers end up in the results; a new version of one of them makes new results.
 LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
@@ -216,7 +217,19 @@ def run_grid(runs: Iterable[Run], jobs: int | None = None) -> pd.DataFrame:
 
 
 def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
-    """Reads back finished runs and computes the missing ones, as :func:`compute_missing` does."""
+    """Reads back finished runs and computes the missing ones, as :func:`compute_missing` does.
+
+    Raises the first :class:`TrainingDiverged`, once all other runs are finished.
+    """
+    found = attempts(runs, jobs)
+    for each in found:
+        if isinstance(each, TrainingDiverged):
+            raise each
+    return found
+
+
+def attempts(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult | TrainingDiverged]:
+    """As :func:`results`, with the error in the place of a run that diverged: it would again, so that is its result."""
     runs = list(runs)
     keys = [run.key for run in runs]
     compute_missing("runs", dict(zip(keys, runs, strict=True)), _compute, jobs)
@@ -231,7 +244,8 @@ def complete(run: Run) -> None:
 def stored(runs: Iterable[Run]) -> list[RunResult]:
     """Those of ``runs`` that are finished, read back; nothing is computed."""
     keyed = ((run, run.key) for run in runs)
-    return [_read(run, key) for run, key in keyed if path_of("runs", key).exists()]
+    finished = [_read(run, key) for run, key in keyed if path_of("runs", key).exists()]
+    return [each for each in finished if isinstance(each, RunResult)]
 
 
 def trained(run: Run) -> DeepHasher:
@@ -245,7 +259,12 @@ def trained(run: Run) -> DeepHasher:
 def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:
     split = problem.split
     began = time.perf_counter()
-    encode, history = METHODS[run.method](run, problem)
+    try:
+        encode, history = METHODS[run.method](run, problem)
+    except TrainingDiverged as error:
+        return {
+            "diverged": np.asarray(json.dumps([error.term, error.epoch, error.step, error.remedy])),
+        }
     fitted = time.perf_counter()
     # In one go: random codes of queries and database must not be the same draws.
     codes = encode(problem.inputs(np.concatenate([split.query, split.database])))
@@ -264,9 +283,13 @@ def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:
     }
 
 
-def _read(run: Run, key: str) -> RunResult:
+def _read(run: Run, key: str) -> RunResult | TrainingDiverged:
     # Computes again only what was damaged since: finished runs are on disk by now.
     arrays = cached_arrays("runs", key, lambda: _compute(run, run.problem))
+    if "diverged" in arrays:
+        error = TrainingDiverged(*json.loads(str(arrays["diverged"])))
+        error.add_note(f"in the run: {run}")
+        return error
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

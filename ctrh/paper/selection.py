@@ -17,10 +17,11 @@ import pandas as pd
 
 from ctrh.data.validation import judging_words
 from ctrh.guide.refine import ZERO_SHOT
-from ctrh.paper.experiments import HASHERS, Run, RunResult, make_run, results
+from ctrh.paper.experiments import HASHERS, Run, RunResult, attempts, make_run
 from ctrh.paper.problems import TagConfig, photos_of, tags_of
 from ctrh.paper.profiles import Profile
 from ctrh.retrieval.metrics import evaluate
+from ctrh.training import TrainingDiverged
 
 
 def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
@@ -51,16 +52,19 @@ def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
 
 def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
     """One row a trial: ``dataset``, ``method``, ``factor``; ``validation`` and ``by_users``: mAP@all in percent by the
-    guide's tags and by the users'; ``note`` (collapsed codes); ``best`` of its method and data set by ``validation`` (of
+    guide's tags and by the users'; ``note`` (collapsed codes, or a training that diverged and has no mAP); ``best`` of its method and data set by ``validation`` (of
     equal ones the smaller factor), and ``used``: by the profile."""
     runs = trial_runs(profile)
     rows = []
-    for (method, name, factor), result in zip(runs, results(runs.values(), jobs), strict=True):
-        measured = {
-            "validation": 100 * _judged(profile, result),
-            "by_users": 100 * result.scores.map_all,
-            "note": result.rows()["note"].iloc[0],
-        }
+    for (method, name, factor), result in zip(runs, attempts(runs.values(), jobs), strict=True):
+        if isinstance(result, TrainingDiverged):
+            measured = {"validation": np.nan, "by_users": np.nan, "note": "diverged"}
+        else:
+            measured = {
+                "validation": 100 * _judged(profile, result),
+                "by_users": 100 * result.scores.map_all,
+                "note": result.rows()["note"].iloc[0],
+            }
         rows.append({"dataset": name, "method": method, "factor": factor, **measured})
     trials = pd.DataFrame(rows)
     best = trials.groupby(["dataset", "method"])["validation"].idxmax()
@@ -89,8 +93,10 @@ def _judged(profile: Profile, result: RunResult) -> float:
 def trial_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows as text, a line for each data set and method, a column for each factor; the best marked by asterisks."""
     cells = [
-        f"{'*' if row.best else ''}{row.validation:.2f}{'*' if row.best else ''}"
-        + (" (collapsed)" if row.note else "")
+        row.note
+        if np.isnan(row.validation)
+        else f"{'*' if row.best else ''}{row.validation:.2f}{'*' if row.best else ''}"
+        + (f" ({row.note})" if row.note else "")
         for row in rows.itertuples()
     ]
     table = rows.assign(cell=cells, column=[f"×{factor:g}" for factor in rows["factor"]])
