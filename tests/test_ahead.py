@@ -1,6 +1,7 @@
 """Trainings ahead of the notebooks: nothing is done twice, nobody is disturbed while measuring, nothing is left behind."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -126,13 +127,14 @@ def test_every_list_of_runs_in_a_notebook_is_planned():
         assert not lists or number in plans.PLANS
 
 
-def test_the_process_ends_with_the_block():
-    with ahead.Ahead("smoke") as helper:
-        assert helper.pids == ()
+def test_the_process_ends_with_the_block(monkeypatch):
+    monkeypatch.setenv("CTRH_JOBS", "8")
+    with ahead.Ahead("smoke", 4) as helper:
+        assert helper.pids == () and os.environ["CTRH_JOBS"] == "8"
         helper.start([])
         (pid,) = helper.pids
         helper.start([2, 3])
-        assert helper.pids == (pid,)
+        assert helper.pids == (pid,) and os.environ["CTRH_JOBS"] == "3"
         assert psutil.Process(pid).is_running()
     assert not psutil.pid_exists(pid)
 
@@ -140,7 +142,7 @@ def test_the_process_ends_with_the_block():
 def test_the_process_ends_with_a_runner_that_was_killed(tmp_path):
     runner = (
         "import os, signal\nfrom ctrh.paper.ahead import Ahead\n"
-        "helper = Ahead('smoke')\nhelper.start([1, 2, 3])\nprint(helper.pids[0], flush=True)\n"
+        "helper = Ahead('smoke', 2)\nhelper.start([1, 2, 3])\nprint(helper.pids[0], flush=True)\n"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", runner], capture_output=True, text=True, cwd=tmp_path)

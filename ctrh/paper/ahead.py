@@ -20,16 +20,20 @@ from ctrh.store import cache_dir
 
 
 class Ahead:
-    """The process, started for some notebooks at a time; it ends with the block, or with this process, however it ends."""
+    """The process, started for some notebooks at a time; it ends with the block, or with this process, however it ends.
 
-    def __init__(self, profile: str) -> None:
-        self.profile = profile
+    ``jobs``: trainings at the same time. One of them is this process's; notebooks have the rest.
+    """
+
+    def __init__(self, profile: str, jobs: int) -> None:
+        self.profile, self.jobs = profile, jobs
         self.process: subprocess.Popen | None = None
 
     def start(self, numbers: Sequence[int]) -> None:
         """Trains what the notebooks of these numbers show, in their order; once only, later calls do nothing."""
         if self.process is not None:
             return
+        os.environ["CTRH_JOBS"] = str(max(1, self.jobs - 1))
         log = cache_dir() / "notebooks" / "ahead.log"
         log.parent.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-P", "-m", "ctrh.paper.plans", self.profile, *map(str, numbers)]

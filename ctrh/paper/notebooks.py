@@ -217,11 +217,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             run_report(profile, inputs, options.force)
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
-        with Ahead(profile) as ahead:
-            jobs = options.jobs or cores()
+        jobs = options.jobs or cores()
+        with Ahead(profile, jobs) as ahead:
             helped = profile in AHEAD and not options.cluster and jobs > 1
-            if helped:
-                os.environ["CTRH_JOBS"] = str(jobs - 1)
             run_notebooks(
                 notebooks, profile, {"profile": profile}, inputs, options.force, ahead if helped else None
             )
