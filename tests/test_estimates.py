@@ -77,5 +77,5 @@ def test_profiles_side_by_side():
     table = profiles_side_by_side(DEMO, PAPER)
     assert table.loc["trainings of Tables 1, 2", "paper"] == "5 methods x 4 lengths x 3 seeds x 2 sets = 120"
     assert table.loc["learning rates", "paper"] == "the article's"
-    assert table.loc["learning rates", "demo"] == "the article's times 3 to 300"
+    assert table.loc["learning rates", "demo"] == "the article's times 30 to 1000"
     assert table.loc["image network"].tolist() == ["guide, frozen", "alexnet, trained along"]

@@ -18,7 +18,8 @@ from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivit
 from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel, table_curves
 from ctrh.paper.tables import save_table, saved_tables, score_titles
 
-METRICS = ("map_all", "map_1000", "encode_ms")
+TOP = f"map_{DEMO.top}"
+METRICS = ("map_all", TOP, "encode_ms")
 
 
 def grid(labels, bits=(16, 32, 48, 64)) -> pd.DataFrame:
@@ -124,12 +125,12 @@ def test_saved_tables_and_their_curves(tmp_path, monkeypatch):
     assert text.count("small-b (published: OpenCLIP)") == 4 and text.startswith(
         "**Table 8.** mAP@all. Measured"
     )
-    assert "**Table 9.** mAP@1000 (the article: mAP@5000)." in text
+    assert f"**Table 9.** mAP@{DEMO.top} (the article: mAP@5000)." in text
     assert set(pd.read_csv(tmp_path / "demo" / "table8.csv")["guide"]) == {"small", "small-b"}
     fig = plt.figure()
     axes = table_curves(fig, two, "guide", DEMO)
     assert axes.shape == (2, 2) and [len(ax.lines) for ax in axes.flat] == [2] * 4
-    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["mAP@all (%)", "mAP@1000 (%)"]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["mAP@all (%)", f"mAP@{DEMO.top} (%)"]
     plt.close(fig)
 
 
@@ -222,7 +223,7 @@ def test_rows_against_cost_are_of_one_length():
     tables = backbones.backbone_tables(grid(backbones.STANDS_FOR), DEMO)
     costs = pd.DataFrame({"backbone": list(backbones.STANDS_FOR), "encode_ms": 1.0, "parameters": 7})
     rows = backbones.against_cost(tables, costs, DEMO)
-    assert len(rows) == 8 and set(rows["bits"]) == {48} and set(rows["metric"]) == {"map_1000"}
+    assert len(rows) == 8 and set(rows["bits"]) == {48} and set(rows["metric"]) == {TOP}
 
 
 def test_plots_draw_all_rows():
