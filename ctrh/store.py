@@ -93,7 +93,8 @@ def one_at_a_time(path: Path) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
     with contextlib.ExitStack() as held:
-        with contextlib.suppress(NotImplementedError):  # a file system without locks: at worst both make it
+        # Without locks, as on some shared file systems, at worst both make it.
+        with contextlib.suppress(NotImplementedError, OSError):
             held.enter_context(FileLock(lock))
         try:
             yield
