@@ -86,21 +86,32 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def file_lock(name: str) -> FileLock:
+    """A lock that all processes with this cache share."""
+    folder = cache_dir() / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder / f"{name}.lock")
+
+
 @contextlib.contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
     """Around making the file ``path``: another process that is at it already is waited for. Look again inside whether it
     is still missing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.with_name(f".{path.name}.lock")
+    lock = file_lock(f"{path.parent.name}-{path.name}")
     with contextlib.ExitStack() as held:
         # Without locks, as on some shared file systems, at worst both make it.
         with contextlib.suppress(NotImplementedError, OSError):
-            held.enter_context(FileLock(lock))
+            held.enter_context(lock)
         try:
             yield
         finally:
             # Who has waited for this file goes on, and finds what was wanted.
-            lock.unlink(missing_ok=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def stored_path(name: str, key: str) -> Path:
+    """The file of :func:`cached_arrays`, there or not."""
+    return cache_dir() / name / f"{key}.npz"
 
 
 def cached_arrays(
@@ -110,7 +121,7 @@ def cached_arrays(
 
     ``key`` must name every input of ``compute`` (:func:`content_key`). A damaged file is computed again.
     """
-    path = cache_dir() / name / f"{key}.npz"
+    path = stored_path(name, key)
     if (stored := _stored(path)) is not None:
         return stored
     with one_at_a_time(path):

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from ctrh.paper import ahead, plans
 from ctrh.paper.cross_modal.runs import CrossRun
 from ctrh.paper.experiments import Run
 from ctrh.paper.profiles import Profile
-from ctrh.store import cache_dir, cached_arrays
+from ctrh.store import cache_dir, cached_arrays, file_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
 
 def is_held(name):
     try:
-        with FileLock(cache_dir() / "notebooks" / f"{name}.lock", timeout=0):
+        with file_lock(name).acquire(timeout=0):
             return False
     except Timeout:
         return True

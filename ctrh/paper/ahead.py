@@ -12,11 +12,8 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
-from filelock import FileLock
-
-from ctrh.store import cache_dir
+from ctrh.store import cache_dir, file_lock
 
 
 class Ahead:
@@ -60,26 +57,14 @@ class Ahead:
 @contextmanager
 def turn() -> Iterator[None]:
     """Around each training that goes ahead: waits while somebody measures times, or asks to."""
-    with _lock("asked"):
+    with file_lock("asked"):
         pass
-    with _lock("turn"):
+    with file_lock("turn"):
         yield
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
     """Around what measures times: the training that goes ahead comes to its end, and none begins until the block's end."""
-    with _lock("asked"), _lock("turn"):
+    with file_lock("asked"), file_lock("turn"):
         yield
-
-
-def _lock(name: str) -> FileLock:
-    path: Path = cache_dir() / "notebooks" / f"{name}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path)
-
-
-def lower_priority() -> None:
-    """The notebooks come first."""
-    if hasattr(os, "nice"):
-        os.nice(10)

@@ -13,17 +13,20 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
+from ctrh.paper.ahead import quiet
+
 T, R = TypeVar("T"), TypeVar("R")
 
 
 def measured_apart(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
     """``work`` of each task. One new process imports the libraries; each task gets a fork of it that has nothing else.
 
-    ``work``: a function of a module. Raises ``RuntimeError`` where measuring fails, with what was said about it.
+    No training goes ahead meanwhile (:func:`ctrh.paper.ahead.quiet`). ``work``: a function of a module. Raises
+    ``RuntimeError`` where measuring fails, with what was said about it.
     """
     package = Path(__file__).resolve().parents[2]
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with tempfile.TemporaryDirectory() as folder:
+    with quiet(), tempfile.TemporaryDirectory() as folder:
         asked, told = Path(folder) / "asked", Path(folder) / "told"
         asked.write_bytes(pickle.dumps((work, list(tasks))))
         done = subprocess.run(

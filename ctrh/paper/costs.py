@@ -9,7 +9,6 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,12 +18,11 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from ctrh.backbones import BACKBONES
-from ctrh.paper.ahead import quiet
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import PAPER, GuideConfig, Profile
-from ctrh.store import cache_dir, cached_arrays, content_key
+from ctrh.store import cached_arrays, content_key, stored_path
 from ctrh.training import TrainConfig
 
 BATCH = 8
@@ -106,18 +104,15 @@ def costs(candidates: list[Candidate]) -> list[Cost]:
     """What they cost on this machine; measured once, then read back from the cache. Raises ``RuntimeError`` where
     measuring fails, with what was said about it."""
     keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), machine()) for each in candidates]
-    missing = [each for each, key in zip(candidates, keys, strict=True) if not _path(key).exists()]
-    with quiet():
-        measured = iter(measured_apart(_measure, missing) if missing else [])
+    missing = [
+        each for each, key in zip(candidates, keys, strict=True) if not stored_path("costs", key).exists()
+    ]
+    measured = iter(measured_apart(_measure, missing) if missing else [])
     stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]
     return [
         Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})
         for each in stored
     ]
-
-
-def _path(key: str) -> Path:
-    return cache_dir() / "costs" / f"{key}.npz"
 
 
 def _measure(candidate: Candidate) -> dict[str, object]:

@@ -25,7 +25,6 @@ from ctrh.guide.features import ImageFeatures
 from ctrh.guide.finetune import contrastive_loss
 from ctrh.guide.refine import replaced_tags
 from ctrh.network import padded_tags
-from ctrh.paper.ahead import quiet
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.costs import Candidate, article_candidates
 from ctrh.paper.experiments import HASHERS, code_key, versions
@@ -98,8 +97,7 @@ def measure_all(wanted: list[Task]) -> dict[str, Measured]:
     """By ``what``; once a machine, then out of the cache."""
 
     def compute() -> dict[str, np.ndarray]:
-        with quiet():
-            return {"numbers": np.array([astuple(each) for each in measured_apart(_measure, wanted)])}
+        return {"numbers": np.array([astuple(each) for each in measured_apart(_measure, wanted)])}
 
     key = content_key("estimates", 2, wanted, code_key(), versions(), machine())
     numbers = cached_arrays("costs", key, compute)["numbers"]

@@ -7,7 +7,6 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 import joblib
@@ -19,7 +18,7 @@ from ctrh.encoding import CodesCollapsed
 from ctrh.paper.cluster import on_cluster
 from ctrh.paper.launch import cores
 from ctrh.progress import progress
-from ctrh.store import cache_dir, cached_arrays
+from ctrh.store import cached_arrays, stored_path
 
 R = TypeVar("R")
 
@@ -37,7 +36,7 @@ def compute_missing(
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
-    missing = {key: run for key, run in runs.items() if not path_of(folder, key).exists()}
+    missing = {key: run for key, run in runs.items() if not stored_path(folder, key).exists()}
     if not missing:
         return
     if address := os.environ.get("CTRH_CLUSTER"):
@@ -51,11 +50,6 @@ def compute_missing(
         )
     for _ in progress(finished, "runs", total=len(missing)):
         pass
-
-
-def path_of(folder: str, key: str) -> Path:
-    """Where the result ``key`` is stored, or will be."""
-    return cache_dir() / folder / f"{key}.npz"
 
 
 def _finish(folder: str, compute: Callable, key: str, run: Any, problem: Any = None) -> None:

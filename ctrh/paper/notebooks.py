@@ -11,6 +11,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -37,13 +38,13 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
 
     Raises ``ValueError`` for a number that no notebook has, and when there are none.
     """
-    found = {path: path.name.partition("_")[0] for path in folder.glob("[0-9]*_*.ipynb")}
-    ordered = sorted((path for path in found if found[path].isdigit()), key=lambda p: (int(found[p]), p.name))
+    found = (path for path in folder.glob("[0-9]*_*.ipynb") if path.name.partition("_")[0].isdigit())
+    ordered = sorted(found, key=lambda path: (_number(path), path.name))
     if not ordered:
         raise ValueError(f"no notebooks (NN_name.ipynb) in {folder}: run from a clone of the repository")
     if only is None:
         return ordered
-    numbers = {int(found[path]): path for path in ordered}
+    numbers = {_number(path): path for path in ordered}
     unknown = [number for number in only if not number.isdigit() or int(number) not in numbers]
     if unknown:
         have = ", ".join(f"{number:02d}" for number in numbers)
@@ -218,11 +219,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
         jobs = options.jobs or cores()
-        with Ahead(profile, jobs) as ahead:
-            helped = profile in AHEAD and not options.cluster and jobs > 1
-            run_notebooks(
-                notebooks, profile, {"profile": profile}, inputs, options.force, ahead if helped else None
-            )
+        helped = profile in AHEAD and not options.cluster and jobs > 1
+        with Ahead(profile, jobs) if helped else nullcontext() as ahead:
+            run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force, ahead)
         if options.save_outputs:
             for path in notebooks:
                 store_outputs(results_dir(profile) / "notebooks" / path.name, path)

@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 
 from ctrh.paper import claim_numbers, experiments, noise, selection, teachers, training_rows
-from ctrh.paper.ahead import lower_priority, turn
+from ctrh.paper.ahead import turn
 from ctrh.paper.cross_modal import runs as cross_runs
 from ctrh.paper.cross_modal import tables as cross_tables
 from ctrh.paper.profiles import Profile
@@ -76,8 +76,7 @@ def _end_with_the_runner() -> None:
 
 
 if __name__ == "__main__":
-    lower_priority()
+    os.nice(10)  # the notebooks come first
     threading.Thread(target=_end_with_the_runner, daemon=True).start()
     os.environ["CTRH_PROGRESS"] = os.devnull
-    os.environ["CTRH_JOBS"] = "1"
     go_ahead(Profile.named(sys.argv[1]), [int(number) for number in sys.argv[2:]])
