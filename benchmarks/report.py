@@ -19,6 +19,7 @@ PANELS = {
     TAGGED: ("Tag replacement, one photo", "tags"),
 }
 SIZES = (10**9, 10**11)
+ON_SERVERS = "search, PostgreSQL, "
 
 
 def write(results: pd.DataFrame, facts: pd.DataFrame) -> None:
@@ -98,9 +99,8 @@ def page(results: pd.DataFrame, facts: pd.DataFrame) -> str:
             f"| {name.removeprefix('search, ')} | {row['recall@10']:.3f} | {row['queries per second']:,.0f} "
             f"| {extra:.0f} | {row['seconds to build'] / 60:.1f} |"
         )
+    lines += [*_servers(facts), "", "## Extrapolated"]
     lines += [
-        "",
-        "## Extrapolated",
         "",
         "**Nothing in this section was run.** It multiplies the numbers above, as if cost went on in proportion; caches, "
         "networks and failing machines will not be so kind. Codes of 64 bits with an id of 8 bytes each.",
@@ -118,18 +118,40 @@ def page(results: pd.DataFrame, facts: pd.DataFrame) -> str:
         "",
         "- **10^9**: one machine. `HammingIndex.load(path, mapped=True)` opens the file without reading it and scans it "
         'exactly; for many queries a second "ivf" keeps a code in its cell and looks at a share of them.',
-        "- **10^11**: codes no longer fit one machine. Each holds the codes of some ids in an index of this kind, every query "
-        "goes to all, and the answers are merged by distance: Hamming distances of parts need no correction. An engine "
-        "that does the spreading (Milvus in its distributed form has binary vectors and the Hamming metric) takes the "
-        "place of that last step.",
+        "- **10^11**: codes no longer fit one machine. `ctrh.retrieval.postgres.PostgresIndex` keeps the codes of some ids on "
+        "each of several servers, asks all of them, and merges their answers by distance: Hamming distances of parts need "
+        "no correction.",
         "- Encoding costs more than everything after it, by orders of magnitude, and is what to buy GPUs for.",
         "",
-        "Milvus is not an optional extra of this package: its embedded form, which tests could run (milvus-lite 3.2.2 with "
-        "pymilvus 3.0.2), refuses binary vectors: *field 'code' uses Milvus type BinaryVector which MilvusLite does not "
-        "support*.",
+        "Milvus, which has binary vectors in its distributed form, was tried as well: its embedded form, which tests could "
+        "run (milvus-lite 3.2.2 with pymilvus 3.0.2), refuses them: *field 'code' uses Milvus type BinaryVector which "
+        "MilvusLite does not support*.",
         "",
     ]
     return "\n".join(lines)
+
+
+def _servers(facts: pd.DataFrame) -> list[str]:
+    """What codes on PostgreSQL cost, where that was measured."""
+    measured = facts[facts.name.str.startswith(ON_SERVERS)]
+    if measured.empty:
+        return []
+    size = measured["size"].iloc[0]
+    lines = [
+        "",
+        "The same interface on PostgreSQL servers with pgvector, for collections that outgrow one machine "
+        f"(`benchmarks/postgres.py`; {size.partition(';')[0]}, all of them on this one machine, so that nothing is said of "
+        "networks):",
+        "",
+        "| index | recall@10 | queries a second | codes added a second | bytes a code, with all indexes |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, row in measured.pivot(index="name", columns="quantity", values="value").iterrows():
+        lines.append(
+            f"| {name.removeprefix(ON_SERVERS)} | {row['recall@10']:.3f} | {row['queries per second']:,.0f} "
+            f"| {row['codes added per second']:,.0f} | {row['bytes per code, with all indexes']:.0f} |"
+        )
+    return lines
 
 
 def _row(what: str, cost) -> str:

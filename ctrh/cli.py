@@ -76,6 +76,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_fit(commands)
     _add_search(commands)
+    _add_export(commands)
     _add_refine(commands)
     _add_data(commands)
     return parser
@@ -127,6 +128,18 @@ def _add_search(commands) -> None:
     query.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
     command.add_argument("-k", type=_at_least(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
+
+
+def _add_export(commands) -> None:
+    command = _command(
+        commands,
+        "export",
+        "write the encoder as a file that runs without this package",
+        "Writes what turns pictures into codes for PyTorch (.pt2) or any runtime of ONNX (.onnx), checked to give the "
+        "same codes, and prints how pictures have to be preprocessed for it.",
+    )
+    command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
+    command.add_argument("out", metavar="FILE", help="ends in .pt2 or .onnx")
 
 
 def _add_refine(commands) -> None:

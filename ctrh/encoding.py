@@ -103,7 +103,12 @@ def code_statistics(h: Tensor) -> dict[str, Any]:
     collapsed, which is said when images outnumber distinct codes a hundred to one, or there is but one code.
     """
     bits = h > 0.5
-    count, distinct = len(bits), len(bits.unique(dim=0))
+    # As whole words: torch's unique of rows compares bit by bit.
+    words = [
+        (part.long() << torch.arange(part.shape[1], device=h.device)).sum(dim=1)
+        for part in bits.split(64, dim=1)
+    ]
+    count, distinct = len(bits), len(np.unique(torch.stack(words, dim=1).cpu().numpy(), axis=0))
     on = bits.double().mean(dim=0)
     dead = int(((on == 0) | (on == 1)).sum())
     note = ""

@@ -1,4 +1,4 @@
-"""An encoder as one file that runs without this package: pictures in, codes out, by ``torch.export``."""
+"""An encoder as one file that runs without this package: pictures in, codes out, for PyTorch or as ONNX."""
 
 from __future__ import annotations
 
@@ -60,8 +60,30 @@ def export_encoder(hasher: DeepHasher, backbone: Backbone, example: Tensor) -> E
 
 
 def save_encoder(program: ExportedProgram, path: str | Path) -> None:
-    """Writes ``path`` (.pt2), which ``torch.export.load(path).module()`` reads, whole or not at all."""
-    if Path(path).suffix != ".pt2":
-        raise ValueError(f"an exported program is a .pt2 file, got {path}")
+    """Writes ``path`` whole or not at all: ".pt2", which ``torch.export.load(path).module()`` reads, or ".onnx" for any
+    runtime of that format, with input "pixels" and output "codes" (``pip install ctrh[onnx]``).
+
+    Raises ``ValueError`` for another ending, or where the packages for ONNX are not there.
+    """
+    writers = {".pt2": _save_pt2, ".onnx": _save_onnx}
+    ending = Path(path).suffix
+    if ending not in writers:
+        raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {path}")
     with replacing(path) as temporary:
-        torch.export.save(program, temporary)
+        writers[ending](program, temporary)
+
+
+def _save_pt2(program: ExportedProgram, path: Path) -> None:
+    torch.export.save(program, path)
+
+
+def _save_onnx(program: ExportedProgram, path: Path) -> None:
+    try:
+        import onnxscript  # noqa: F401 (torch needs it, and would say so less clearly)
+    except ImportError as error:
+        raise ValueError("ONNX needs its packages: pip install 'ctrh[onnx]'") from error
+    pixels = program.graph_signature.user_inputs[0]
+    batch = {"pixels": {0: Dim.DYNAMIC}} if pixels else None
+    torch.onnx.export(
+        program, input_names=["pixels"], output_names=["codes"], dynamic_shapes=batch, verbose=False
+    ).save(path, external_data=False)

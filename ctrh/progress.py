@@ -16,11 +16,15 @@ def progress(items: Iterable[Item], description: str, total: int | None = None) 
     """``items`` with a progress bar on the terminal, if there is one.
 
     Inside a notebook that ``run_all.sh`` runs, the bar goes to the file named by ``$CTRH_PROGRESS``, from which
-    the runner shows it: written to the notebook's own output, it would be stored there line by line.
+    the runner shows it: written to the notebook's own output, it would be stored there line by line. The null device as
+    that file means none.
     """
     path = os.environ.get("CTRH_PROGRESS")
     if path is None:
         yield from tqdm(items, desc=description, total=total, leave=False, disable=None, file=sys.stderr)
+        return
+    if path == os.devnull:
+        yield from items
         return
     with open(path, "a", encoding="utf-8") as sink:
         yield from tqdm(

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import numpy as np
+import onnxruntime
 import pandas as pd
 import pytest
 import torch
@@ -95,6 +96,19 @@ def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
 
 def printed_rows(capsys):
     return [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+
+
+def test_export_writes_an_encoder_that_other_programs_run(fit, folder, capsys, tmp_path):
+    assert fit() == 0
+    path, found = tmp_path / "encoder.onnx", load_search(fit.out)
+    assert main(["export", str(fit.out), str(path)]) == 0
+    assert "pixels (N, 3, 112, 112)" in capsys.readouterr().out
+    pictures = [Image.open(folder / "images" / name).convert("RGB") for name in found.names]
+    pixels = torch.stack([found.backbone.preprocess(each) for each in pictures])
+    (codes,) = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels.numpy()})
+    assert (codes == unpack(found.index.codes, 8)).mean() > 0.95  # a bit may lie on the threshold
+    assert main(["export", str(fit.out), str(tmp_path / "encoder.bin")]) == 2
+    assert "encoder.bin" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("alpha", ["0", "0.5"])
@@ -187,7 +201,7 @@ def test_help_and_version_do_not_wait_for_torch():
     assert done.returncode == 0 and "fit" in done.stdout and "openclipart" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["fit", "search", "refine", "data openclipart"])
+@pytest.mark.parametrize("command", ["fit", "search", "export", "refine", "data openclipart"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args([*command.split(), "--help"])

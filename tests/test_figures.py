@@ -9,7 +9,7 @@ from PIL import Image
 from ctrh.paper.code_plots import bit_balance, bit_correlation, loss_curves, score_by_bits
 from ctrh.paper.framework import framework
 from ctrh.paper.loss_plots import focal_curves, weight_map
-from ctrh.paper.picture_plots import contact_sheet, retrieval_page, retrieval_strip
+from ctrh.paper.picture_plots import contact_sheet, retrieval_page, tile
 from ctrh.paper.style import COLOURS, RED, colour, save_figure, use_style
 from ctrh.paper.tag_plots import tag_frequencies, tag_inference, tag_quality_bars, top_tags_bars
 
@@ -134,19 +134,25 @@ def test_code_plots_show_the_numbers_they_are_given():
     fig.canvas.draw()
 
 
-def test_retrieval_strip_frames_the_wrong_ones():
-    _, axes = plt.subplots(1, 4)
-    retrieval_strip(axes, PICTURE, [PICTURE] * 3, [True, False, True], "CTRH")
-    assert [texts(ax) for ax in axes] == [[], [], ["×"], []]
-    with pytest.raises(ValueError, match="4 axes for a query and 2 pictures"):
-        retrieval_strip(axes, PICTURE, [PICTURE] * 2, [True, True])
-
-
 def test_contact_sheet_leaves_no_picture_out():
-    axes = contact_sheet(plt.figure(), [PICTURE] * 5, ["one", "two"], columns=3)
-    assert axes.shape == (2, 3)
-    assert [len(ax.images) for ax in axes.flat] == [1, 1, 1, 1, 1, 0]
-    assert axes[0, 1].get_xlabel() == "two"
+    ax = contact_sheet(plt.figure(), [PICTURE] * 5, ["one", "two\nlines"], columns=3)
+    lefts, _, bottoms, tops = np.transpose([image.get_extent() for image in ax.images])
+    assert [int(left) for left in lefts] == [0, 1, 2, 0, 1]
+    assert texts(ax) == ["one", "two\nlines"]
+    # The second row begins below the captions of the first, and all are in sight.
+    caption = ax.texts[1]
+    plt.gcf().canvas.draw()
+    lowest = ax.transData.inverted().transform(caption.get_window_extent())[0, 1]
+    assert bottoms[0] < caption.get_position()[1] < lowest < tops[3] and bottoms[3] < ax.get_ylim()[0]
+
+
+def test_tiles_keep_the_shape_of_pictures():
+    _, ax = plt.subplots()
+    tile(ax, PICTURE.resize((40, 10)), 2, 1)
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert (right - left) / (bottom - top) == pytest.approx(4)
+    assert ((left + right) / 2, (top + bottom) / 2) == pytest.approx((2.5, 1.5))
+    assert ax.patches[0].get_bbox().bounds == pytest.approx((left, top, right - left, bottom - top))
 
 
 def test_retrieval_page_has_a_strip_for_each_query_and_method():
@@ -159,10 +165,17 @@ def test_retrieval_page_has_a_strip_for_each_query_and_method():
         ],
         columns=["label", "query", "rank", "photo", "relevant"],
     )
-    axes = retrieval_page(plt.figure(), [PICTURE] * 8, rows)
-    assert axes.shape == (4, 3)
-    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["CTRH", "ITQ", "CTRH", "ITQ"]
-    assert [texts(ax) for ax in axes[0]] == [[], [], ["×"]]
+    ax = retrieval_page(plt.figure(), [PICTURE] * 8, rows)
+    assert len(ax.images) == 12 and (ax.get_xlim(), ax.get_ylim()) == ((0, 3), (4, 0))
+    placed = [(text.get_text(), *map(int, text.get_position())) for text in ax.texts]
+    assert placed == [
+        each
+        for line, label in enumerate(["CTRH", "ITQ", "CTRH", "ITQ"])
+        for each in ((label, 0, line), ("×", 2, line))
+    ]
+    # Each wrong picture has the thickest frame of its line.
+    widths = np.reshape([patch.get_linewidth() for patch in ax.patches], (4, 3))
+    assert (widths.argmax(axis=1) == 2).all()
 
 
 def test_focal_curves_have_a_line_for_each_gamma():

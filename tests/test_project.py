@@ -61,7 +61,9 @@ def test_every_import_is_a_declared_dependency():
                 imported.add(node.module.partition(".")[0])
     outside = imported - set(sys.stdlib_module_names) - {"ctrh"}
     extras = [
-        each for extra in ("cluster", "efficientnet") for each in PROJECT["optional-dependencies"][extra]
+        each
+        for extra in ("cluster", "efficientnet", "onnx", "postgres")
+        for each in PROJECT["optional-dependencies"][extra]
     ]
     declared = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"] + extras}
     assert {named.get(name, name) for name in outside} <= declared

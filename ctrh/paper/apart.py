@@ -26,23 +26,32 @@ def measured_apart(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
     """
     package = Path(__file__).resolve().parents[2]
     paths = [str(package), *filter(None, [os.environ.get("PYTHONPATH")])]
-    with quiet(), tempfile.TemporaryDirectory() as folder:
-        asked, told = Path(folder) / "asked", Path(folder) / "told"
+    with tempfile.TemporaryDirectory() as folder:
+        asked, told, errors = (Path(folder) / name for name in ("asked", "told", "errors"))
         asked.write_bytes(pickle.dumps((work, list(tasks))))
-        done = subprocess.run(
-            [sys.executable, "-c", f"from {__name__} import _serve; _serve()", str(asked), str(told)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"the costs could not be measured:\n{done.stderr}")
+        with (
+            errors.open("w") as stderr,
+            subprocess.Popen(
+                [sys.executable, "-c", f"from {__name__} import _serve; _serve()", str(asked), str(told)],
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+            ) as process,
+        ):
+            process.stdout.readline()  # it has imported the libraries; until then nobody needs to be quiet
+            with quiet():
+                process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"the costs could not be measured:\n{errors.read_text()}")
         return pickle.loads(told.read_bytes())
 
 
 def _serve() -> None:
     asked, told = map(Path, sys.argv[1:])
     work, tasks = pickle.loads(asked.read_bytes())
+    print("ready", flush=True)
+    sys.stdin.read()
     measured = []
     for task in tasks:
         with get_context("fork").Pool(1) as fork:

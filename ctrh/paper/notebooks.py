@@ -21,6 +21,7 @@ import psutil
 
 from ctrh.paper.ahead import Ahead
 from ctrh.paper.execution import NotebookError, Position, execute, store_outputs
+from ctrh.paper.kernels import POSSIBLE, Nursery
 from ctrh.paper.launch import chosen, cores, parser, say
 from ctrh.paper.outputs import ROOT, results_dir
 from ctrh.paper.records import Record, digests, record_path, written
@@ -81,12 +82,12 @@ def run_notebooks(
     inputs: Sequence[Any] = (),
     force: bool = False,
     ahead: Ahead | None = None,
+    nursery: Nursery | None = None,
 ) -> None:
     """Runs ``notebooks`` one after the other; those that are as their last success left them are skipped.
 
     ``inputs``: what their results depend on besides their own text. ``ahead`` trains for those behind the first, which
-    makes what all need. Raises what :func:`execute` raises, at the
-    first failure.
+    makes what all need; kernels come from ``nursery``. Raises what :func:`execute` raises, at the first failure.
     """
     folder = results_dir(profile)
     width = max(len(path.stem) for path in notebooks)
@@ -104,7 +105,9 @@ def run_notebooks(
         line = StatusLine(label)
         target = folder / "notebooks" / path.name
         try:
-            spared = ahead.pids if ahead else ()
+            if nursery:
+                nursery.start()
+            spared = [pid for each in (ahead, nursery) if each for pid in each.pids]
             execute(path, target, parameters, CELL_SECONDS.get(profile), line.show, spared)
         finally:
             line.clear()
@@ -220,8 +223,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
         jobs = options.jobs or cores()
         helped = profile in AHEAD and not options.cluster and jobs > 1
-        with Ahead(profile, jobs) if helped else nullcontext() as ahead:
-            run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force, ahead)
+        forked = profile in CELL_SECONDS and POSSIBLE  # a process that has met a GPU cannot be forked
+        with (
+            Ahead(profile, jobs) if helped else nullcontext() as ahead,
+            Nursery() if forked else nullcontext() as nursery,
+        ):
+            run_notebooks(notebooks, profile, {"profile": profile}, inputs, options.force, ahead, nursery)
         if options.save_outputs:
             for path in notebooks:
                 store_outputs(results_dir(profile) / "notebooks" / path.name, path)

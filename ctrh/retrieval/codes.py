@@ -110,7 +110,7 @@ def code_statistics(codes: np.ndarray) -> CodeStatistics:
     standard = np.where(varying, centred / np.where(varying, deviation, 1), 0)
     return CodeStatistics(
         images=len(codes),
-        unique=len(np.unique(pack(codes), axis=0)),
+        unique=len(np.unique(as_words(pack(codes)), axis=0)),
         balance=codes.mean(axis=0),
         correlation=standard.T @ standard / len(codes),
     )

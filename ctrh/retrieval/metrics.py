@@ -144,8 +144,10 @@ def evaluate(
     hits_sum, recall_sum = np.zeros(len(cuts)), np.zeros(len(cuts))
     radius_precision, radius_recall = np.zeros(bits + 1), np.zeros(bits + 1)
     with ThreadPoolExecutor(threads or numba.config.NUMBA_NUM_THREADS) as pool:
+        # Handing a query to the only thread would take longer than scoring it.
+        scored_queries = (map if threads == 1 else pool.map)(score, range(queries))
         # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
-        for q, (counts, hits, precisions) in enumerate(pool.map(score, range(queries))):
+        for q, (counts, hits, precisions) in enumerate(scored_queries):
             ap[:, q] = precisions[np.searchsorted(cuts, scored_ranks)]
             relevant[q] = counts[:, 1].sum()
             hits_sum += hits

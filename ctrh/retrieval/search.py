@@ -45,6 +45,9 @@ class IndexConfig:
             raise ValueError(f"links must be at least 2; cells, tables and effort not negative, got {self}")
 
 
+EXACT = IndexConfig()
+
+
 class HammingIndex:
     """The codes of a database, ready to be searched; items can be added and removed.
 
@@ -58,14 +61,14 @@ class HammingIndex:
         codes: np.ndarray,
         bits: int,
         ids: np.ndarray | None = None,
-        config: IndexConfig = IndexConfig(),
+        config: IndexConfig = EXACT,
     ) -> None:
         self.codes = np.ascontiguousarray(check_packed(codes, bits))
         self.bits = bits
         self.config = config
         if len(codes) == 0:
             raise ValueError("an index needs at least one code")
-        self.ids = np.arange(len(codes)) if ids is None else _checked_ids(ids, len(codes))
+        self.ids = np.arange(len(codes)) if ids is None else checked_ids(ids, len(codes))
         self._structure: faiss.IndexBinary | None = None
 
     def __len__(self) -> int:
@@ -97,7 +100,7 @@ class HammingIndex:
         check_packed(codes, self.bits)
         more = np.arange(len(codes)) + self.ids.max() + 1 if ids is None else ids
         # All of them are checked before anything changes.
-        ids = _checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes))
+        ids = checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes))
         self.codes, self.ids = np.concatenate([self.codes, codes]), ids
         if self._structure is not None:
             self._structure.add(np.ascontiguousarray(codes))
@@ -200,10 +203,11 @@ _BUILDERS: dict[str, Callable[[np.ndarray, int, IndexConfig], faiss.IndexBinary]
 }
 
 
-def _checked_ids(ids: np.ndarray, count: int) -> np.ndarray:
+def checked_ids(ids: np.ndarray, count: int) -> np.ndarray:
+    """``ids`` as int64 if they are ``count`` different whole numbers from 0 on, else ``ValueError``."""
     ids = np.asarray(ids)
     if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
         raise ValueError(f"ids must be ({count},) whole numbers, got {ids.shape} {ids.dtype}")
-    if ids.min() < 0 or len(np.unique(ids)) != count:
+    if (ids < 0).any() or len(np.unique(ids)) != count:
         raise ValueError("ids must not be negative, and an id can be given to one code only")
     return ids.astype(np.int64)

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ctrh.data.photos import Images
+from ctrh.paper.picture_plots import found_tile, tiled
 from ctrh.paper.style import BLUE, GREEN, GREY, RED, clear_ticks
 
 
@@ -30,28 +31,18 @@ def speed_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
     return ax
 
 
-def word_page(fig: Figure, images: Images, rows: pd.DataFrame) -> np.ndarray:
+def word_page(fig: Figure, images: Images, rows: pd.DataFrame) -> Axes:
     """What words find: a line for each ``query`` and ``method`` of ``rows`` (:func:`word_answers`), best first; the axes.
 
-    Wrong pictures have a thick red frame.
+    Wrong pictures are framed and marked.
     """
+    ax = fig.subplots()
     strips = list(rows.groupby(["query", "method"], sort=False))
-    axes = fig.subplots(len(strips), 1 + int(rows["rank"].max()), squeeze=False)
-    for line, ((query, method), part) in zip(axes, strips, strict=True):
-        line[0].axis("off")
-        line[0].text(
-            0.5,
-            0.5,
-            f"{query}\n({method})",
-            ha="center",
-            va="center",
-            fontsize=7,
-            transform=line[0].transAxes,
-        )
-        for ax, row in zip(line[1:], part.itertuples(), strict=True):
-            clear_ticks(ax).imshow(images[row.photo])
-            ax.spines[:].set(color=GREEN if row.relevant else RED, linewidth=0.8 if row.relevant else 2.2)
-    return axes
+    for line, ((query, method), part) in enumerate(strips):
+        ax.text(0.5, line + 0.5, f"{query}\n({method})", ha="center", va="center", fontsize=7)
+        for row in part.itertuples():
+            found_tile(ax, images[row.photo], row.rank, line, row.relevant)
+    return tiled(ax, 1 + int(rows["rank"].max()), len(strips))
 
 
 def text_page(fig: Figure, images: Images, rows: pd.DataFrame, width: int = 95) -> np.ndarray:

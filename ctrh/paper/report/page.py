@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from multiprocessing import get_context
 from pathlib import Path
 
 import jinja2
@@ -31,18 +33,20 @@ def build(profile: Profile) -> list[Path]:
     Whatever is not there yet is listed on the page. Raises ``ValueError`` for a file that cannot be read.
     """
     folder = results_dir(profile.name)
-    notebooks, pages = [], [folder / INDEX]
-    for path in sorted((folder / "notebooks").glob("*.ipynb")):
-        title = notebook_title(path)
-        page = render("notebook.html.j2", profile=profile, title=title, body=notebook_body(path))
-        pages.append(path.with_suffix(".html"))
-        _write(pages[-1], page)
-        notebooks.append((title, f"notebooks/{path.stem}.html"))
-    page = index(
-        profile, read_results(folder, profile), explorer(profile), notebooks, glances(folder, profile)
-    )
+    executed = sorted((folder / "notebooks").glob("*.ipynb"))
+    titles = [notebook_title(path) for path in executed]
+    links = [(title, f"notebooks/{path.stem}.html") for title, path in zip(titles, executed)]
+    # The notebooks' cells take as long as everything else: another process makes pages of them meanwhile.
+    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+        bodies = [other.submit(notebook_body, path) for path in executed]
+        page = index(
+            profile, read_results(folder, profile), explorer(profile), links, glances(folder, profile)
+        )
+        for path, title, body in zip(executed, titles, bodies):
+            text = render("notebook.html.j2", profile=profile, title=title, body=body.result())
+            _write(path.with_suffix(".html"), text)
     _write(folder / INDEX, page)
-    return pages
+    return [folder / INDEX, *(path.with_suffix(".html") for path in executed)]
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,160 @@
+"""Kernels that need not import anything: forks of one process that has done so, which takes a notebook's first ten seconds.
+
+Each is as fresh as one that was started from nothing. Where none can be forked, one is: nothing depends on this but time.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psutil
+from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+LIBRARIES = ("matplotlib.pyplot", "ctrh.paper.plans", "ctrh.paper.cross_modal.speed")
+# Where the system can fork a process with these libraries in it.
+POSSIBLE = sys.platform == "linux"
+LAUNCHER = ["-m", "ipykernel_launcher"]
+
+
+class Nursery:
+    """The process that has imported the libraries; it ends with the block, or with this process, however it ends."""
+
+    current: Nursery | None = None
+
+    def __init__(self) -> None:
+        self.process: subprocess.Popen | None = None
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        return () if self.process is None else (self.process.pid,)
+
+    def start(self) -> None:
+        """Begins with the imports; later calls do nothing."""
+        if self.process is None:
+            # Its own session: Ctrl-C is for the runner, which ends it.
+            self.process = subprocess.Popen(
+                [sys.executable, "-P", "-m", __name__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+
+    def fork(self, arguments: Sequence[str], env: Mapping[str, str], cwd: str) -> psutil.Process:
+        """A kernel, started with these ``arguments`` of ipykernel's. Raises ``OSError`` when there can be none."""
+        self.start()
+        request = {"arguments": list(arguments), "env": dict(env), "cwd": cwd}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise ChildProcessError("the process that kernels are forked from has ended")
+        try:
+            return psutil.Process(int(answer))
+        except psutil.NoSuchProcess as error:
+            raise ChildProcessError("the forked kernel has ended at once") from error
+
+    def __enter__(self) -> Nursery:
+        factory = KernelProvisionerFactory.instance()
+        factory.provisioners[__name__] = importlib.metadata.EntryPoint(
+            __name__, f"{__name__}:{ForkingProvisioner.__name__}", factory.GROUP_NAME
+        )
+        self._before = factory.default_provisioner_name
+        factory.default_provisioner_name = __name__
+        Nursery.current = self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        Nursery.current = None
+        KernelProvisionerFactory.instance().default_provisioner_name = self._before
+        if self.process is not None:
+            self.process.kill()
+            self.process.communicate()
+
+
+class ForkingProvisioner(LocalProvisioner):
+    """Jupyter's own way to start a kernel here, but for the one step."""
+
+    async def launch_kernel(self, cmd: list[str], **options: Any) -> dict[str, Any]:
+        if Nursery.current is None or cmd[1:3] != LAUNCHER:
+            return await super().launch_kernel(cmd, **options)
+        cwd = str(options.get("cwd") or os.getcwd())
+        try:
+            kernel = Nursery.current.fork(cmd[3:], options.get("env") or os.environ, cwd)
+        except OSError:
+            return await super().launch_kernel(cmd, **options)
+        self.process = _Kernel(kernel)
+        self.pid = self.pgid = kernel.pid
+        self.cwd = cwd
+        return self.connection_info
+
+
+class _Kernel:
+    """A process that is not our child, with the methods of ``subprocess.Popen`` that Jupyter calls."""
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, process: psutil.Process) -> None:
+        self.process, self.pid = process, process.pid
+
+    def poll(self) -> int | None:
+        return None if self.process.is_running() else 0  # how it ended is not known
+
+    def wait(self, timeout: float | None = None) -> int:
+        self.process.wait(timeout)
+        return 0
+
+    def send_signal(self, number: int) -> None:
+        try:
+            self.process.send_signal(number)
+        except psutil.NoSuchProcess as error:
+            raise ProcessLookupError(str(error)) from error
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+
+def _serve() -> None:
+    # ipykernel says so before a notebook imports matplotlib; later would be too late.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    for name in LIBRARIES:
+        importlib.import_module(name)
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that end leave nothing behind
+    while line := sys.stdin.readline():
+        pid = os.fork()
+        if pid == 0:
+            return _be_kernel(**json.loads(line))
+        print(pid, flush=True)
+
+
+def _be_kernel(arguments: list[str], env: dict[str, str], cwd: str) -> None:
+    os.setsid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    backend = os.environ["MPLBACKEND"]
+    os.environ.clear()
+    # A kernel ends with its parent, and looks for it.
+    os.environ.update({"MPLBACKEND": backend, **env, "JPY_PARENT_PID": str(os.getppid())})
+    os.chdir(cwd)
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1):
+        os.dup2(nothing, stream)
+    sys.argv = [LAUNCHER[1], *arguments]
+    from ipykernel import kernelapp
+
+    kernelapp.launch_new_instance()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,280 @@
+"""Codes on one or many PostgreSQL servers, searched through pgvector: for collections that outgrow one machine.
+
+Server i of n holds the ids with ``id % n == i``. A query goes to all of them at once, and their answers are merged by
+distance, which needs no correction: a code's Hamming distance does not depend on where it lies.
+
+Needs ``pip install ctrh[postgres]`` and servers with the extension ``vector`` (pgvector 0.8 or newer). The table is plain
+SQL, so whatever else is known of a photo can be joined to it: columns ``id`` bigint and ``code`` bit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+
+import numpy as np
+
+from ctrh.retrieval.codes import check_packed
+from ctrh.retrieval.search import EXACT, NO_ITEM, IndexConfig, checked_ids
+
+try:
+    import psycopg
+    from psycopg import sql
+except ImportError as error:
+    raise ImportError("codes on PostgreSQL need its driver: pip install 'ctrh[postgres]'") from error
+
+VERSION = 1  # of what a table's comment says
+ROWS_AT_ONCE = 1 << 20
+COPY_BEGINS, COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's index shares
+MOST_KEPT, MOST_CELLS = 1000, 32_768  # pgvector's own limits of hnsw.ef_search and of lists
+
+
+class PostgresIndex:
+    """The codes of a table that lies on ``servers``, with the methods of :class:`ctrh.retrieval.search.HammingIndex`.
+
+    ``servers``: connection strings ("postgresql://user@host/database"), in the order in which :meth:`create` got them.
+    Raises ``ValueError`` when there is no such table or the servers are others, ``psycopg.Error`` when one does not
+    answer. Use it as a context manager, or call :meth:`close`.
+    """
+
+    def __init__(self, servers: Sequence[str], name: str) -> None:
+        _check_servers(servers)
+        self.name = name
+        self._table = sql.Identifier(name)
+        with ExitStack() as stack:
+            self._connections = [
+                stack.enter_context(psycopg.connect(each, autocommit=True)) for each in servers
+            ]
+            abouts = [self._about(connection) for connection in self._connections]
+            parts = [about["part"] for about in abouts]
+            if parts != list(range(abouts[0]["parts"])) or len({about["set"] for about in abouts}) != 1:
+                raise ValueError(
+                    f"table {name!r} lies on {abouts[0]['parts']} servers, and these are its parts {parts}: name all of "
+                    "them, in the order in which it was created"
+                )
+            self.bits: int = abouts[0]["bits"]
+            self.config = IndexConfig(**abouts[0]["config"])
+            self._built = self.config.kind == "exact"
+            self._threads = stack.enter_context(ThreadPoolExecutor(len(servers)))
+            self._open = stack.pop_all()
+
+    @classmethod
+    def create(
+        cls, servers: Sequence[str], name: str, bits: int, config: IndexConfig = EXACT
+    ) -> PostgresIndex:
+        """A new, empty table of codes of ``bits`` bits on each server. ``config``: "exact", "hnsw" or "ivf".
+
+        Raises ``ValueError`` for another kind and for a table that is there already.
+        """
+        _check_servers(servers)
+        if config.kind == "multi-hash":
+            raise ValueError('pgvector has no multi-index hashing: choose "exact", "hnsw" or "ivf"')
+        if not 0 < len(name.encode()) <= LONGEST_NAME:
+            raise ValueError(f"a table's name has 1 to {LONGEST_NAME} bytes, got {name!r}")
+        if bits < 1:
+            raise ValueError(f"codes need at least one bit, got {bits}")
+        table, width = sql.Identifier(name), 8 * -(-bits // 8)
+        with ExitStack() as stack:
+            connections = [stack.enter_context(psycopg.connect(each)) for each in servers]
+            try:
+                (stamp,) = connections[0].execute("SELECT gen_random_uuid()::text").fetchone()
+                for part, connection in enumerate(connections):
+                    about = {
+                        "ctrh": VERSION,
+                        "set": stamp,
+                        "bits": bits,
+                        "config": asdict(config),
+                        "part": part,
+                        "parts": len(servers),
+                    }
+                    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+                    connection.execute(
+                        sql.SQL("CREATE TABLE {} (id bigint PRIMARY KEY, code bit({}) NOT NULL)").format(
+                            table, sql.Literal(width)
+                        )
+                    )
+                    connection.execute(
+                        sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(json.dumps(about)))
+                    )
+            except psycopg.errors.DuplicateTable as error:
+                raise ValueError(f"there is a table {name!r} already: open it, or drop it first") from error
+        return cls(servers, name)
+
+    def __len__(self) -> int:
+        return sum(self._everywhere(sql.SQL("SELECT count(*) FROM {}").format(self._table)))
+
+    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """The ``k`` nearest codes of each query, nearest first and equal distances in the order of their ids.
+
+        ``queries``: (Q, ceil(K/8)) uint8 -> distances (Q, min(k, N)) int32 and ids (Q, min(k, N)) int64. Where an
+        approximate index finds fewer, the rest has the distance K + 1 and the id ``NO_ITEM``. It is built at the first
+        search; which of equally distant codes an approximate one finds is left to it.
+        Raises ``ValueError`` for ``k`` < 1 or queries of another width.
+        """
+        check_packed(queries, self.bits, "queries")
+        if k < 1:
+            raise ValueError(f"k must be at least 1, got {k}")
+        some = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS found")
+        k = min(k, sum(self._everywhere(some.format(self._table, sql.Literal(k)))))
+        if k == 0 or len(queries) == 0:
+            return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
+        self._build()
+        texts = _bit_strings(queries)
+        answers = self._threads.map(lambda connection: self._nearest(connection, texts, k), self._connections)
+        distances, ids = (np.concatenate(part, axis=1) for part in zip(*answers, strict=True))
+        order = np.lexsort((ids, distances))[:, :k]
+        return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
+
+    def add(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
+        """More items. codes: (M, ceil(K/8)) uint8, ids: (M,), from the largest one on if None; all of them or none.
+
+        Raises ``ValueError`` for an id that is taken.
+        """
+        check_packed(codes, self.bits)
+        if ids is None:
+            largest = sql.SQL("SELECT coalesce(max(id), -1) FROM {}").format(self._table)
+            ids = np.arange(len(codes)) + max(self._everywhere(largest)) + 1
+        ids = checked_ids(ids, len(codes))
+        copy = sql.SQL("COPY {} (id, code) FROM STDIN (FORMAT binary)").format(self._table)
+        try:
+            with self._all_or_none():
+                for part, connection in enumerate(self._connections):
+                    mine = np.flatnonzero(ids % len(self._connections) == part)
+                    with connection.cursor().copy(copy) as stream:
+                        stream.write(COPY_BEGINS)
+                        for start in range(0, len(mine), ROWS_AT_ONCE):
+                            rows = mine[start : start + ROWS_AT_ONCE]
+                            stream.write(_binary_rows(codes[rows], ids[rows]))
+                        stream.write(COPY_ENDS)
+        except psycopg.errors.UniqueViolation as error:
+            raise ValueError(f"an id can be given to one code only: {error.diag.message_detail}") from error
+
+    def remove(self, ids: np.ndarray) -> None:
+        """Takes items away. Raises ``ValueError``, and takes none, for an id that is not there."""
+        ids = np.unique(ids)
+        delete = sql.SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(self._table)
+        with self._all_or_none():
+            gone = [
+                row[0]
+                for connection in self._connections
+                for row in connection.execute(delete, [ids.tolist()], binary=True)
+            ]
+            if len(gone) != len(ids):
+                missing = np.setdiff1d(ids, gone)
+                raise ValueError(f"{len(missing)} of the ids are not in the index, such as {missing[0]}")
+
+    def drop(self) -> None:
+        """Deletes the table from all servers, and closes."""
+        with self._all_or_none():
+            for connection in self._connections:
+                connection.execute(sql.SQL("DROP TABLE {}").format(self._table))
+        self.close()
+
+    def close(self) -> None:
+        self._open.close()
+
+    def __enter__(self) -> PostgresIndex:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _about(self, connection: psycopg.Connection) -> dict:
+        """What :meth:`create` has noted at the table."""
+        quoted = self._table.as_string(connection)
+        (text,) = connection.execute(
+            "SELECT obj_description(to_regclass(%s), 'pg_class')", [quoted]
+        ).fetchone()
+        try:
+            about = json.loads(text or "")
+            if about["ctrh"] != VERSION:
+                raise ValueError(f"version {about['ctrh']}, where this program reads {VERSION}")
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"{self.name!r} on {connection.info.host} is no table of codes ({error}): create it first"
+            ) from error
+        return about
+
+    def _everywhere(self, query: sql.Composed) -> list[int]:
+        """The one number that ``query`` gives on each server."""
+        return list(self._threads.map(lambda each: each.execute(query).fetchone()[0], self._connections))
+
+    def _nearest(
+        self, connection: psycopg.Connection, queries: np.ndarray, k: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Of one server: distances (Q, k) and ids (Q, k), unordered, filled up as :meth:`search` says."""
+        nearest = sql.SQL("SELECT code <~> %s::{} AS distance, id FROM {} ORDER BY {} LIMIT {}").format(
+            sql.SQL(f"bit({queries.dtype.itemsize})"),
+            self._table,
+            # An approximate index gives an order by distance only.
+            sql.SQL("distance, id" if self.config.kind == "exact" else "distance"),
+            sql.Literal(k),
+        )
+        distances = np.full((len(queries), k), self.bits + 1, np.int32)
+        ids = np.full((len(queries), k), NO_ITEM, np.int64)
+        with connection.transaction():
+            for setting, value in self._effort(k).items():
+                connection.execute("SELECT set_config(%s, %s, true)", [setting, str(value)])
+            for row, text in enumerate(queries.tolist()):
+                found = connection.execute(nearest, [text.decode()], prepare=True).fetchall()
+                if found:
+                    distances[row, : len(found)], ids[row, : len(found)] = zip(*found, strict=True)
+        return distances, ids
+
+    def _build(self) -> None:
+        """The approximate index on every server, where it is not there yet."""
+        if self._built:
+            return
+        name = sql.Identifier(f"{self.name}_{self.config.kind}")
+        create = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING ").format(name, self._table)
+        if self.config.kind == "hnsw":
+            links = self.config.links
+            method = f"hnsw (code bit_hamming_ops) WITH (m = {links}, ef_construction = {max(64, 2 * links)})"
+        else:
+            # Cells are cut from what is there now; later codes go into the nearest ones.
+            cells = self.config.cells or max(1, round((len(self) / len(self._connections)) ** 0.5))
+            method = f"ivfflat (code bit_hamming_ops) WITH (lists = {min(cells, MOST_CELLS)})"
+        list(self._threads.map(lambda each: each.execute(create + sql.SQL(method)), self._connections))
+        self._built = True
+
+    def _effort(self, k: int) -> dict[str, str | int]:
+        if self.config.kind == "hnsw":
+            return {
+                "hnsw.ef_search": min(MOST_KEPT, max(self.config.effort or 128, k)),
+                "hnsw.iterative_scan": "relaxed_order",
+            }
+        if self.config.kind == "ivf":
+            return {"ivfflat.probes": self.config.effort or 32, "ivfflat.iterative_scan": "relaxed_order"}
+        return {}
+
+    @contextmanager
+    def _all_or_none(self) -> Iterator[None]:
+        """A transaction on every server. They commit one after the other at the end; an error before rolls all back."""
+        with ExitStack() as stack:
+            for connection in self._connections:
+                stack.enter_context(connection.transaction())
+            yield
+
+
+def _check_servers(servers: Sequence[str]) -> None:
+    if not servers:
+        raise ValueError("codes need at least one server")
+
+
+def _bit_strings(codes: np.ndarray) -> np.ndarray:
+    """(N, B) uint8 -> (N,) bytes of the digits 0 and 1, as PostgreSQL reads them."""
+    return (np.unpackbits(codes, axis=1) + np.uint8(ord("0"))).view(f"S{8 * codes.shape[1]}").ravel()
+
+
+def _binary_rows(codes: np.ndarray, ids: np.ndarray) -> bytes:
+    """Rows (id, code) as ``COPY ... (FORMAT binary)`` takes them: the number of fields, then each behind its length."""
+    width = codes.shape[1]
+    layout = [("fields", ">i2"), ("id_bytes", ">i4"), ("id", ">i8"), ("code_bytes", ">i4"), ("bits", ">i4")]
+    rows = np.empty(len(codes), [*layout, ("code", "u1", (width,))])
+    rows["fields"], rows["id_bytes"], rows["id"] = 2, 8, ids
+    rows["code_bytes"], rows["bits"], rows["code"] = 4 + width, 8 * width, codes
+    return rows.tobytes()
