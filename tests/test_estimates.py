@@ -5,6 +5,7 @@ from dataclasses import replace
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 
 from ctrh.paper import estimates
 from ctrh.paper.apart import measured_apart
@@ -37,6 +38,14 @@ def test_memory_grows_with_the_batch():
     rows = estimate_rows(PAPER, ONE_SECOND, [replace(each, batch=4) for each in tasks("cpu")])
     assert of(rows, "mirflickr", "fine-tune")["megabytes"] == 100 + 10 * (PAPER.finetune.batch - 4)
     assert of(rows, "mirflickr", "see")["megabytes"] == 100
+
+
+def test_what_is_kept_for_the_gradient_is_counted_once():
+    x, weight = torch.ones(100, 250), torch.ones(250, 250, requires_grad=True)
+    # The product keeps its input, and the sigmoid its result, which is what the square keeps as well.
+    assert estimates.kept_megabytes(lambda: (x @ weight).sigmoid().square().sum()) == pytest.approx(
+        4e-6 * (100 * 250 + 100 * 250)
+    )
 
 
 def test_disk():
@@ -77,5 +86,5 @@ def test_profiles_side_by_side():
     table = profiles_side_by_side(DEMO, PAPER)
     assert table.loc["trainings of Tables 1, 2", "paper"] == "5 methods x 4 lengths x 3 seeds x 2 sets = 120"
     assert table.loc["learning rates", "paper"] == "the article's"
-    assert table.loc["learning rates", "demo"] == "the article's times 30 to 1000"
+    assert table.loc["learning rates", "demo"] == "the article's times 100 to 3000"
     assert table.loc["image network"].tolist() == ["guide, frozen", "alexnet, trained along"]

@@ -62,8 +62,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Measured:
-    """``seconds`` a photo (the median); ``megabytes``: how far memory (the GPU's, on one) grew at the most; ``each``: by
-    how much of it a photo more in the batch does, 0 where no other batch is asked for."""
+    """``seconds`` a photo (the median); ``megabytes``: how far memory (the GPU's, on one) grew at the most; ``each``: what
+    a photo more in the batch adds to it (:func:`kept_megabytes`), 0 where no other batch is asked for."""
 
     seconds: float
     megabytes: float
@@ -99,7 +99,7 @@ def measure_all(wanted: list[Task]) -> dict[str, Measured]:
     def compute() -> dict[str, np.ndarray]:
         return {"numbers": np.array([astuple(each) for each in measured_apart(_measure, wanted)])}
 
-    key = content_key("estimates", 2, wanted, code_key(), versions(), machine())
+    key = content_key("estimates", 3, wanted, code_key(), versions(), machine())
     numbers = cached_arrays("costs", key, compute)["numbers"]
     return {task.what: Measured(*row) for task, row in zip(wanted, numbers.tolist(), strict=True)}
 
@@ -208,21 +208,36 @@ def _see(task: Task) -> tuple[float, float]:
 
 
 def _finetune(task: Task) -> tuple[float, float]:
-    """The memory of half the batch first: what the other half adds is what photos take."""
     model, pixels, tokens = _clip(task)
     optimiser = torch.optim.Adam(model.parameters(), 1e-5)
 
-    def step(photos: int) -> None:
+    def loss(photos: int) -> Tensor:
+        return contrastive_loss(*model(pixels[:photos], tokens[:photos])[:3])
+
+    def step() -> None:
         optimiser.zero_grad()
-        contrastive_loss(*model(pixels[:photos], tokens[:photos])[:3]).backward()
+        loss(task.batch).backward()
         optimiser.step()
 
     half = task.batch // 2
-    for _ in range(2):  # Adam's moments are there from the second step on
-        step(half)
-    before = _peak(task)
-    seconds = _each(lambda: step(task.batch), task.batch)
-    return seconds, (_peak(task) - before) / (task.batch - half)
+    kept = [kept_megabytes(lambda count=count: loss(count)) for count in (half, task.batch)]
+    return _each(step, task.batch), (kept[1] - kept[0]) / (task.batch - half)
+
+
+def kept_megabytes(forward: Callable[[], Tensor]) -> float:
+    """Megabytes of the arrays that ``forward`` leaves for its gradient: nearly all of the memory that grows with a batch,
+    and unlike the process's peak the same every time."""
+    kept: dict[int, int] = {}
+
+    def note(array: Tensor) -> Tensor:
+        storage = array.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return array
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda array: array):
+        result = forward()
+    del result  # until here all of them are in memory, so no address stands for two
+    return sum(kept.values()) / 1e6
 
 
 def _replace(task: Task) -> tuple[float, float]:
