@@ -138,7 +138,8 @@ def test_a_refused_change_changes_nothing_on_any_server(create):
     assert index.search(codes, 3)[0].shape == index.search(codes, 3)[1].shape == (4, 0)
 
 
-def test_wrong_requests_are_refused(create, servers):
+def test_wrong_requests_are_refused(create, servers, monkeypatch):
+    monkeypatch.setattr("ctrh.retrieval.postgres.LONGEST_WAIT", 0.2)
     with pytest.raises(ValueError, match="create it first"):
         PostgresIndex(servers, "codes")
     index = create(12)
@@ -152,6 +153,12 @@ def test_wrong_requests_are_refused(create, servers):
         PostgresIndex([], "codes")
     with pytest.raises(ValueError, match="at least one server"):
         PostgresIndex.create([], "codes", 12)
+    with pytest.raises(ValueError, match="named twice"):
+        PostgresIndex.create(servers[:1] * 2, "other", 12)
+    with pytest.raises(ValueError, match="the same database"):
+        PostgresIndex.create([servers[0], servers[0] + "&application_name=again"], "other", 12)
+    with pytest.raises(ValueError, match="50 bytes"):
+        PostgresIndex.create(servers, "o" * 51, 12)
     with pytest.raises(ValueError, match="multi-index"):
         PostgresIndex.create(servers, "other", 12, IndexConfig("multi-hash"))
     with pytest.raises(ValueError, match="at least one bit"):

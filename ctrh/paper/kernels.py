@@ -128,7 +128,7 @@ class _Kernel:
 
 def _serve() -> None:
     # ipykernel says so before a notebook imports matplotlib; later would be too late.
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    os.environ.setdefault("MPLBACKEND", "module://matplotlib_inline.backend_inline")
     for name in LIBRARIES:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that end leave nothing behind

@@ -29,6 +29,7 @@ except ImportError as error:
 VERSION = 1  # of what a table's comment says
 ROWS_AT_ONCE = 1 << 20
 COPY_BEGINS, COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+LONGEST_WAIT = 5  # seconds, for another one that makes the same table
 LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's index shares
 MOST_KEPT, MOST_CELLS = 1000, 32_768  # pgvector's own limits of hnsw.ef_search and of lists
 
@@ -81,6 +82,9 @@ class PostgresIndex:
         with ExitStack() as stack:
             connections = [stack.enter_context(psycopg.connect(each)) for each in servers]
             try:
+                for connection in connections:
+                    # The same database under two names would wait for itself.
+                    connection.execute(f"SET LOCAL lock_timeout = {1000 * LONGEST_WAIT:.0f}")
                 (stamp,) = connections[0].execute("SELECT gen_random_uuid()::text").fetchone()
                 for part, connection in enumerate(connections):
                     about = {
@@ -102,6 +106,10 @@ class PostgresIndex:
                     )
             except psycopg.errors.DuplicateTable as error:
                 raise ValueError(f"there is a table {name!r} already: open it, or drop it first") from error
+            except psycopg.errors.LockNotAvailable as error:
+                raise ValueError(
+                    f"table {name!r} is being made elsewhere, or two of the servers are the same database"
+                ) from error
         return cls(servers, name)
 
     def __len__(self) -> int:
@@ -130,9 +138,10 @@ class PostgresIndex:
         return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
 
     def add(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
-        """More items. codes: (M, ceil(K/8)) uint8, ids: (M,), from the largest one on if None; all of them or none.
+        """More items. codes: (M, ceil(K/8)) uint8, ids: (M,), from the largest one on if None.
 
-        Raises ``ValueError`` for an id that is taken.
+        All of them or none, as long as no server fails while they commit, one after the other. Raises ``ValueError`` for
+        an id that is taken.
         """
         check_packed(codes, self.bits)
         if ids is None:
@@ -263,6 +272,8 @@ class PostgresIndex:
 def _check_servers(servers: Sequence[str]) -> None:
     if not servers:
         raise ValueError("codes need at least one server")
+    if len(set(servers)) != len(servers):
+        raise ValueError("one of the servers is named twice: its part would be another's too")
 
 
 def _bit_strings(codes: np.ndarray) -> np.ndarray:
