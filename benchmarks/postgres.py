@@ -22,7 +22,7 @@ from ctrh.retrieval.postgres import PostgresIndex
 from ctrh.retrieval.search import HammingIndex, IndexConfig
 
 # codes, queries
-SIZES = {"full": (1_000_000, 200), "small": (100_000, 50), "tiny": (2000, 10)}
+SIZES = {"full": (200_000, 200), "small": (100_000, 50), "tiny": (2000, 10)}
 SHARDS = 2
 
 

@@ -29,6 +29,7 @@ except ImportError as error:
 VERSION = 1  # of what a table's comment says
 ROWS_AT_ONCE = 1 << 20
 COPY_BEGINS, COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+MEMORY_TO_BUILD = "1GB"  # of each server, at most: enough for a graph of some millions of codes
 LONGEST_WAIT = 5  # seconds, for another one that makes the same table
 LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's index shares
 MOST_KEPT, MOST_CELLS = 1000, 32_768  # pgvector's own limits of hnsw.ef_search and of lists
@@ -247,7 +248,16 @@ class PostgresIndex:
             # Cells are cut from what is there now; later codes go into the nearest ones.
             cells = self.config.cells or max(1, round((len(self) / len(self._connections)) ** 0.5))
             method = f"ivfflat (code bit_hamming_ops) WITH (lists = {min(cells, MOST_CELLS)})"
-        list(self._threads.map(lambda each: each.execute(create + sql.SQL(method)), self._connections))
+
+        def build(connection: psycopg.Connection) -> None:
+            with connection.transaction():
+                # A graph that outgrows the default, 64 MB, takes many times as long; a worker beside this one would need
+                # as much of shared memory, of which containers have little.
+                connection.execute(f"SET LOCAL maintenance_work_mem = '{MEMORY_TO_BUILD}'")
+                connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
+                connection.execute(create + sql.SQL(method))
+
+        list(self._threads.map(build, self._connections))
         self._built = True
 
     def _effort(self, k: int) -> dict[str, str | int]:
