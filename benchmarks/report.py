@@ -136,7 +136,8 @@ def _servers(facts: pd.DataFrame) -> list[str]:
     measured = facts[facts.name.str.startswith(ON_SERVERS)]
     if measured.empty:
         return []
-    size = measured["size"].iloc[0]
+    size = measured["size"].iloc[-1]  # the latest
+    measured = measured[measured["size"] == size]
     lines = [
         "",
         "The same interface on PostgreSQL servers with pgvector, for collections that outgrow one machine "

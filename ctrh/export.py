@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -63,27 +65,37 @@ def save_encoder(program: ExportedProgram, path: str | Path) -> None:
     """Writes ``path`` whole or not at all: ".pt2", which ``torch.export.load(path).module()`` reads, or ".onnx" for any
     runtime of that format, with input "pixels" and output "codes" (``pip install ctrh[onnx]``).
 
-    Raises ``ValueError`` for another ending, or where the packages for ONNX are not there.
+    Raises ``ValueError`` for another ending, and where an .onnx file gives other codes than the program.
     """
-    writers = {".pt2": _save_pt2, ".onnx": _save_onnx}
-    ending = Path(path).suffix
-    if ending not in writers:
-        raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {path}")
+    write = writer(path)
     with replacing(path) as temporary:
-        writers[ending](program, temporary)
+        write(program, temporary)
 
 
-def _save_pt2(program: ExportedProgram, path: Path) -> None:
-    torch.export.save(program, path)
+def writer(path: str | Path) -> Callable[[ExportedProgram, Path], None]:
+    """What writes files like ``path``. Raises ``ValueError`` for an unknown ending, or where packages are missing."""
+    ending = Path(path).suffix
+    if ending == ".onnx":
+        try:
+            import onnxruntime  # noqa: F401
+            import onnxscript  # noqa: F401
+        except ImportError as error:
+            raise ValueError("ONNX needs its packages: pip install 'ctrh[onnx]'") from error
+        return _write_onnx
+    if ending == ".pt2":
+        return lambda program, path: torch.export.save(program, path)
+    raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {path}")
 
 
-def _save_onnx(program: ExportedProgram, path: Path) -> None:
-    try:
-        import onnxscript  # noqa: F401 (torch needs it, and would say so less clearly)
-    except ImportError as error:
-        raise ValueError("ONNX needs its packages: pip install 'ctrh[onnx]'") from error
-    pixels = program.graph_signature.user_inputs[0]
-    batch = {"pixels": {0: Dim.DYNAMIC}} if pixels else None
-    torch.onnx.export(
-        program, input_names=["pixels"], output_names=["codes"], dynamic_shapes=batch, verbose=False
-    ).save(path, external_data=False)
+def _write_onnx(program: ExportedProgram, path: Path) -> None:
+    import onnxruntime
+
+    onnx = torch.onnx.export(
+        program, dynamo=True, input_names=["pixels"], output_names=["codes"], verbose=False
+    )
+    onnx.save(path, external_data=False)
+    (pixels,), _ = program.example_inputs
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (codes,) = session.run(["codes"], {"pixels": pixels.numpy()})
+    if not np.array_equal(codes, program.module()(pixels).numpy()):
+        raise ValueError(f"the ONNX program gives other codes than the encoder: {path.suffix} is not written")

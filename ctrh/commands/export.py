@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from inspect import isfunction
 
 import numpy as np
 import torch
 from PIL import Image
 
 from ctrh.commands.inputs import say
-from ctrh.export import export_encoder, save_encoder
+from ctrh.export import export_encoder, save_encoder, writer
 from ctrh.photo_search import load_search
 
 
 def run(args: Namespace) -> None:
+    writer(args.out)  # a wrong name is told before the work
     found = load_search(args.model)
+    preprocess = found.backbone.preprocess
     grain = np.random.default_rng(0).integers(0, 256, (2, 256, 256, 3), dtype=np.uint8)
-    example = torch.stack([found.backbone.preprocess(Image.fromarray(each)) for each in grain])
+    example = torch.stack([preprocess(Image.fromarray(each)) for each in grain])
     save_encoder(export_encoder(found.hasher, found.backbone, example), args.out)
     height, width = example.shape[2:]
+    told = f"{preprocess.__module__}.{preprocess.__name__}" if isfunction(preprocess) else preprocess
     say(f"written: {args.out}")
-    print(
-        f"in:   pixels (N, 3, {height}, {width}) float32, each picture preprocessed by {found.backbone.preprocess}"
-    )
+    print(f"in:   pixels (N, 3, {height}, {width}) float32, each picture preprocessed by {told}")
     print(f"out:  codes (N, {found.index.bits}) bool")

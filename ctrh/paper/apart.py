@@ -39,9 +39,13 @@ def measured_apart(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
                 stderr=stderr,
             ) as process,
         ):
-            process.stdout.readline()  # it has imported the libraries; until then nobody needs to be quiet
-            with quiet():
-                process.communicate()
+            try:
+                process.stdout.readline()  # it has imported the libraries; until then nobody needs to be quiet
+                with quiet():
+                    process.communicate(b"go")
+            except BaseException:
+                process.kill()
+                raise
         if process.returncode:
             raise RuntimeError(f"the costs could not be measured:\n{errors.read_text()}")
         return pickle.loads(told.read_bytes())
@@ -51,7 +55,8 @@ def _serve() -> None:
     asked, told = map(Path, sys.argv[1:])
     work, tasks = pickle.loads(asked.read_bytes())
     print("ready", flush=True)
-    sys.stdin.read()
+    if sys.stdin.read() != "go":
+        return  # nobody is waiting any more
     measured = []
     for task in tasks:
         with get_context("fork").Pool(1) as fork:

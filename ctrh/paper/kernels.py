@@ -5,23 +5,31 @@ Each is as fresh as one that was started from nothing. Where none can be forked,
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import importlib
 import importlib.metadata
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import psutil
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
+
+from ctrh.store import cache_dir
 
 LIBRARIES = ("matplotlib.pyplot", "ctrh.paper.plans", "ctrh.paper.cross_modal.speed")
 # Where the system can fork a process with these libraries in it.
 POSSIBLE = sys.platform == "linux"
-LAUNCHER = ["-m", "ipykernel_launcher"]
+LAUNCHER = "ipykernel_launcher"
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+SECONDS = 300  # for the imports, on a slow disk; then kernels start without help
 
 
 class Nursery:
@@ -39,15 +47,18 @@ class Nursery:
     def start(self) -> None:
         """Begins with the imports; later calls do nothing."""
         if self.process is None:
-            # Its own session: Ctrl-C is for the runner, which ends it.
-            self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", __name__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-            )
+            path = cache_dir() / "notebooks" / "kernels.log"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("w") as log:
+                # Its own session: Ctrl-C is for the runner, which ends it.
+                self.process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", __name__],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
 
     def fork(self, arguments: Sequence[str], env: Mapping[str, str], cwd: str) -> psutil.Process:
         """A kernel, started with these ``arguments`` of ipykernel's. Raises ``OSError`` when there can be none."""
@@ -55,6 +66,9 @@ class Nursery:
         request = {"arguments": list(arguments), "env": dict(env), "cwd": cwd}
         self.process.stdin.write(json.dumps(request) + "\n")
         self.process.stdin.flush()
+        if not select.select([self.process.stdout], [], [], SECONDS)[0]:
+            self.process.kill()  # or the kernel might still come, and find its place taken
+            raise TimeoutError(f"no kernel after {SECONDS} seconds")
         answer = self.process.stdout.readline()
         if not answer:
             raise ChildProcessError("the process that kernels are forked from has ended")
@@ -85,11 +99,12 @@ class ForkingProvisioner(LocalProvisioner):
     """Jupyter's own way to start a kernel here, but for the one step."""
 
     async def launch_kernel(self, cmd: list[str], **options: Any) -> dict[str, Any]:
-        if Nursery.current is None or cmd[1:3] != LAUNCHER:
+        if Nursery.current is None or LAUNCHER not in cmd:
             return await super().launch_kernel(cmd, **options)
         cwd = str(options.get("cwd") or os.getcwd())
+        arguments = cmd[cmd.index(LAUNCHER) + 1 :]
         try:
-            kernel = Nursery.current.fork(cmd[3:], options.get("env") or os.environ, cwd)
+            kernel = Nursery.current.fork(arguments, options.get("env") or os.environ, cwd)
         except OSError:
             return await super().launch_kernel(cmd, **options)
         self.process = _Kernel(kernel)
@@ -114,10 +129,8 @@ class _Kernel:
         return 0
 
     def send_signal(self, number: int) -> None:
-        try:
+        with contextlib.suppress(psutil.NoSuchProcess):
             self.process.send_signal(number)
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(str(error)) from error
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)
@@ -132,25 +145,30 @@ def _serve() -> None:
     for name in LIBRARIES:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # kernels that end leave nothing behind
+    parent = os.getpid()
     while line := sys.stdin.readline():
         pid = os.fork()
         if pid == 0:
-            return _be_kernel(**json.loads(line))
+            return _be_kernel(parent, **json.loads(line))
         print(pid, flush=True)
 
 
-def _be_kernel(arguments: list[str], env: dict[str, str], cwd: str) -> None:
+def _be_kernel(parent: int, arguments: list[str], env: dict[str, str], cwd: str) -> None:
     os.setsid()
+    # A kernel ends with its parent. ipykernel looks after it too, but only from a moment on.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     backend = os.environ["MPLBACKEND"]
     os.environ.clear()
-    # A kernel ends with its parent, and looks for it.
-    os.environ.update({"MPLBACKEND": backend, **env, "JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update({"MPLBACKEND": backend, **env, "JPY_PARENT_PID": str(parent)})
     os.chdir(cwd)
     nothing = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1):
-        os.dup2(nothing, stream)
-    sys.argv = [LAUNCHER[1], *arguments]
+    os.dup2(nothing, 0)
+    os.dup2(2, 1)
+    np.random.seed()  # noqa: NPY002 (it is there for whoever uses it: all forks would draw the same)
+    sys.argv = [LAUNCHER, *arguments]
     from ipykernel import kernelapp
 
     kernelapp.launch_new_instance()

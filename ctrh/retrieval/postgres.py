@@ -32,11 +32,16 @@ COPY_BEGINS, COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 MEMORY_TO_BUILD = "1GB"  # of each server, at most: enough for a graph of some millions of codes
 LONGEST_WAIT = 5  # seconds, for another one that makes the same table
 LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's index shares
-MOST_KEPT, MOST_CELLS = 1000, 32_768  # pgvector's own limits of hnsw.ef_search and of lists
+MOST_LINKS, MOST_KEPT, MOST_CELLS = (
+    100,
+    1000,
+    32_768,
+)  # pgvector's own limits of m, hnsw.ef_search, lists and probes
 
 
 class PostgresIndex:
-    """The codes of a table that lies on ``servers``, with the methods of :class:`ctrh.retrieval.search.HammingIndex`.
+    """The codes of a table that lies on ``servers``: ``search``, ``add``, ``remove`` and ``len`` as those of
+    :class:`ctrh.retrieval.search.HammingIndex`, but that it may be empty, and that equal distances come by id.
 
     ``servers``: connection strings ("postgresql://user@host/database"), in the order in which :meth:`create` got them.
     Raises ``ValueError`` when there is no such table or the servers are others, ``psycopg.Error`` when one does not
@@ -51,7 +56,7 @@ class PostgresIndex:
             self._connections = [
                 stack.enter_context(psycopg.connect(each, autocommit=True)) for each in servers
             ]
-            abouts = [self._about(connection) for connection in self._connections]
+            abouts = [_about(connection, name) for connection in self._connections]
             parts = [about["part"] for about in abouts]
             if parts != list(range(abouts[0]["parts"])) or len({about["set"] for about in abouts}) != 1:
                 raise ValueError(
@@ -70,9 +75,11 @@ class PostgresIndex:
     ) -> PostgresIndex:
         """A new, empty table of codes of ``bits`` bits on each server. ``config``: "exact", "hnsw" or "ivf".
 
-        Raises ``ValueError`` for another kind and for a table that is there already.
+        Raises ``ValueError`` for another kind, settings that pgvector does not take, and a table that is there already.
         """
         _check_servers(servers)
+        if config.kind == "hnsw" and config.links > MOST_LINKS:
+            raise ValueError(f"pgvector's graphs have {MOST_LINKS} links at most, got {config.links}")
         if config.kind == "multi-hash":
             raise ValueError('pgvector has no multi-index hashing: choose "exact", "hnsw" or "ivf"')
         if not 0 < len(name.encode()) <= LONGEST_NAME:
@@ -105,13 +112,31 @@ class PostgresIndex:
                     connection.execute(
                         sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(json.dumps(about)))
                     )
-            except psycopg.errors.DuplicateTable as error:
+            # The second: somebody made it between the look and the making.
+            except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation) as error:
                 raise ValueError(f"there is a table {name!r} already: open it, or drop it first") from error
             except psycopg.errors.LockNotAvailable as error:
                 raise ValueError(
                     f"table {name!r} is being made elsewhere, or two of the servers are the same database"
                 ) from error
         return cls(servers, name)
+
+    @classmethod
+    def drop(cls, servers: Sequence[str], name: str) -> None:
+        """Deletes the table from all servers, also what is left of one whose making was cut off.
+
+        Raises ``ValueError``, and deletes nothing, where a table of this name holds something else.
+        """
+        _check_servers(servers)
+        with ExitStack() as stack:
+            for connection in [stack.enter_context(psycopg.connect(each)) for each in servers]:
+                table = sql.Identifier(name)
+                (there,) = connection.execute(
+                    "SELECT to_regclass(%s) IS NOT NULL", [table.as_string(connection)]
+                ).fetchone()
+                if there:
+                    _about(connection, name)
+                    connection.execute(sql.SQL("DROP TABLE {}").format(table))
 
     def __len__(self) -> int:
         return sum(self._everywhere(sql.SQL("SELECT count(*) FROM {}").format(self._table)))
@@ -177,13 +202,6 @@ class PostgresIndex:
                 missing = np.setdiff1d(ids, gone)
                 raise ValueError(f"{len(missing)} of the ids are not in the index, such as {missing[0]}")
 
-    def drop(self) -> None:
-        """Deletes the table from all servers, and closes."""
-        with self._all_or_none():
-            for connection in self._connections:
-                connection.execute(sql.SQL("DROP TABLE {}").format(self._table))
-        self.close()
-
     def close(self) -> None:
         self._open.close()
 
@@ -192,22 +210,6 @@ class PostgresIndex:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-    def _about(self, connection: psycopg.Connection) -> dict:
-        """What :meth:`create` has noted at the table."""
-        quoted = self._table.as_string(connection)
-        (text,) = connection.execute(
-            "SELECT obj_description(to_regclass(%s), 'pg_class')", [quoted]
-        ).fetchone()
-        try:
-            about = json.loads(text or "")
-            if about["ctrh"] != VERSION:
-                raise ValueError(f"version {about['ctrh']}, where this program reads {VERSION}")
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"{self.name!r} on {connection.info.host} is no table of codes ({error}): create it first"
-            ) from error
-        return about
 
     def _everywhere(self, query: sql.Composed) -> list[int]:
         """The one number that ``query`` gives on each server."""
@@ -239,8 +241,6 @@ class PostgresIndex:
         """The approximate index on every server, where it is not there yet."""
         if self._built:
             return
-        name = sql.Identifier(f"{self.name}_{self.config.kind}")
-        create = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} USING ").format(name, self._table)
         if self.config.kind == "hnsw":
             links = self.config.links
             method = f"hnsw (code bit_hamming_ops) WITH (m = {links}, ef_construction = {max(64, 2 * links)})"
@@ -248,14 +248,28 @@ class PostgresIndex:
             # Cells are cut from what is there now; later codes go into the nearest ones.
             cells = self.config.cells or max(1, round((len(self) / len(self._connections)) ** 0.5))
             method = f"ivfflat (code bit_hamming_ops) WITH (lists = {min(cells, MOST_CELLS)})"
+        name = sql.Identifier(f"{self.name}_{self.config.kind}")
+        create = sql.SQL("CREATE INDEX {} ON {} USING ").format(name, self._table) + sql.SQL(method)
+
+        def there(connection: psycopg.Connection) -> bool:
+            names = [each.as_string(connection) for each in (name, self._table)]
+            is_index_of = (
+                "SELECT FROM pg_index WHERE indexrelid = to_regclass(%s) AND indrelid = to_regclass(%s)"
+            )
+            return connection.execute(f"SELECT EXISTS ({is_index_of})", names).fetchone()[0]
 
         def build(connection: psycopg.Connection) -> None:
+            if there(connection):  # and so who may only read can search
+                return
             with connection.transaction():
+                connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [name.as_string(connection)])
+                if there(connection):  # made by somebody else meanwhile
+                    return
                 # A graph that outgrows the default, 64 MB, takes many times as long; a worker beside this one would need
                 # as much of shared memory, of which containers have little.
                 connection.execute(f"SET LOCAL maintenance_work_mem = '{MEMORY_TO_BUILD}'")
                 connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-                connection.execute(create + sql.SQL(method))
+                connection.execute(create)
 
         list(self._threads.map(build, self._connections))
         self._built = True
@@ -267,7 +281,10 @@ class PostgresIndex:
                 "hnsw.iterative_scan": "relaxed_order",
             }
         if self.config.kind == "ivf":
-            return {"ivfflat.probes": self.config.effort or 32, "ivfflat.iterative_scan": "relaxed_order"}
+            return {
+                "ivfflat.probes": min(MOST_CELLS, self.config.effort or 32),
+                "ivfflat.iterative_scan": "relaxed_order",
+            }
         return {}
 
     @contextmanager
@@ -280,15 +297,33 @@ class PostgresIndex:
 
 
 def _check_servers(servers: Sequence[str]) -> None:
+    if isinstance(servers, str):
+        raise ValueError("servers are a list of connection strings, got one string")
     if not servers:
         raise ValueError("codes need at least one server")
     if len(set(servers)) != len(servers):
         raise ValueError("one of the servers is named twice: its part would be another's too")
 
 
+def _about(connection: psycopg.Connection, name: str) -> dict:
+    """What :meth:`PostgresIndex.create` has noted at the table."""
+    quoted = sql.Identifier(name).as_string(connection)
+    (text,) = connection.execute("SELECT obj_description(to_regclass(%s), 'pg_class')", [quoted]).fetchone()
+    try:
+        about = json.loads(text or "")
+        if about["ctrh"] != VERSION:
+            raise ValueError(f"version {about['ctrh']}, where this program reads {VERSION}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{name!r} on {connection.info.host} is no table of codes ({error}): create it first"
+        ) from error
+    return about
+
+
 def _bit_strings(codes: np.ndarray) -> np.ndarray:
     """(N, B) uint8 -> (N,) bytes of the digits 0 and 1, as PostgreSQL reads them."""
-    return (np.unpackbits(codes, axis=1) + np.uint8(ord("0"))).view(f"S{8 * codes.shape[1]}").ravel()
+    digits = np.unpackbits(np.ascontiguousarray(codes), axis=1) + np.uint8(ord("0"))
+    return digits.view(f"S{8 * codes.shape[1]}").ravel()
 
 
 def _binary_rows(codes: np.ndarray, ids: np.ndarray) -> bytes:

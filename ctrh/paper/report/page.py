@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -37,7 +38,8 @@ def build(profile: Profile) -> list[Path]:
     titles = [notebook_title(path) for path in executed]
     links = [(title, f"notebooks/{path.stem}.html") for title, path in zip(titles, executed)]
     # The notebooks' cells take as long as everything else: another process makes pages of them meanwhile.
-    with ProcessPoolExecutor(1, get_context("spawn")) as other:
+    with ProcessPoolExecutor(1, get_context("spawn")) as other, ExitStack() as unless_done:
+        unless_done.callback(other.shutdown, wait=False, cancel_futures=True)
         bodies = [other.submit(notebook_body, path) for path in executed]
         page = index(
             profile, read_results(folder, profile), explorer(profile), links, glances(folder, profile)
