@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ctrh.retrieval.codes import distinct_codes
+
 
 class CodesCollapsed(UserWarning):
     """Training ended with (nearly) the same code for every image."""
@@ -103,12 +105,7 @@ def code_statistics(h: Tensor) -> dict[str, Any]:
     collapsed, which is said when images outnumber distinct codes a hundred to one, or there is but one code.
     """
     bits = h > 0.5
-    # As whole words: torch's unique of rows compares bit by bit.
-    words = [
-        (part.long() << torch.arange(part.shape[1], device=h.device)).sum(dim=1)
-        for part in bits.split(64, dim=1)
-    ]
-    count, distinct = len(bits), len(np.unique(torch.stack(words, dim=1).cpu().numpy(), axis=0))
+    count, distinct = len(bits), distinct_codes(bits.cpu().numpy())
     on = bits.double().mean(dim=0)
     dead = int(((on == 0) | (on == 1)).sum())
     note = ""

@@ -31,7 +31,7 @@ def nursery(monkeypatch):
             command = [sys.executable, "-P", "-c", code]
         return started(command, **options)
 
-    monkeypatch.setattr(kernels.subprocess, "Popen", with_less)
+    monkeypatch.setattr(subprocess, "Popen", with_less)
     with Nursery() as each:
         each.start()
         yield each

@@ -22,7 +22,7 @@ import numpy as np
 import psutil
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
-from ctrh.store import cache_dir
+from ctrh.paper.companion import Companion
 
 LIBRARIES = ("matplotlib.pyplot", "ctrh.paper.plans", "ctrh.paper.cross_modal.speed")
 # Where the system can fork a process with these libraries in it.
@@ -32,33 +32,15 @@ PR_SET_PDEATHSIG = 1  # of Linux's prctl
 SECONDS = 300  # for the imports, on a slow disk; then kernels start without help
 
 
-class Nursery:
-    """The process that has imported the libraries; it ends with the block, or with this process, however it ends."""
+class Nursery(Companion):
+    """The process that has imported the libraries."""
 
     current: Nursery | None = None
-
-    def __init__(self) -> None:
-        self.process: subprocess.Popen | None = None
-
-    @property
-    def pids(self) -> tuple[int, ...]:
-        return () if self.process is None else (self.process.pid,)
 
     def start(self) -> None:
         """Begins with the imports; later calls do nothing."""
         if self.process is None:
-            path = cache_dir() / "notebooks" / "kernels.log"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("w") as log:
-                # Its own session: Ctrl-C is for the runner, which ends it.
-                self.process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", __name__],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=log,
-                    text=True,
-                    start_new_session=True,
-                )
+            self.begin(__name__, log="kernels.log", stdout=subprocess.PIPE)
 
     def fork(self, arguments: Sequence[str], env: Mapping[str, str], cwd: str) -> psutil.Process:
         """A kernel, started with these ``arguments`` of ipykernel's. Raises ``OSError`` when there can be none."""
@@ -90,9 +72,7 @@ class Nursery:
     def __exit__(self, *error: object) -> None:
         Nursery.current = None
         KernelProvisionerFactory.instance().default_provisioner_name = self._before
-        if self.process is not None:
-            self.process.kill()
-            self.process.communicate()
+        super().__exit__(*error)
 
 
 class ForkingProvisioner(LocalProvisioner):

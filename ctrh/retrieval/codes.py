@@ -67,6 +67,11 @@ def hamming_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return distances
 
 
+def distinct_codes(codes: np.ndarray) -> int:
+    """How many different codes there are among (N, K) bool; compared by words, not bit by bit."""
+    return len(np.unique(as_words(pack(codes)), axis=0))
+
+
 @dataclass(frozen=True)
 class CodeStatistics:
     """``images`` N and ``unique`` codes among them; ``balance`` (K,): share of ones of each bit, best 0.5;
@@ -110,7 +115,7 @@ def code_statistics(codes: np.ndarray) -> CodeStatistics:
     standard = np.where(varying, centred / np.where(varying, deviation, 1), 0)
     return CodeStatistics(
         images=len(codes),
-        unique=len(np.unique(as_words(pack(codes)), axis=0)),
+        unique=distinct_codes(codes),
         balance=codes.mean(axis=0),
         correlation=standard.T @ standard / len(codes),
     )

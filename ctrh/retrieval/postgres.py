@@ -32,11 +32,8 @@ COPY_BEGINS, COPY_ENDS = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
 MEMORY_TO_BUILD = "1GB"  # of each server, at most: enough for a graph of some millions of codes
 LONGEST_WAIT = 5  # seconds, for another one that makes the same table
 LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's index shares
-MOST_LINKS, MOST_KEPT, MOST_CELLS = (
-    100,
-    1000,
-    32_768,
-)  # pgvector's own limits of m, hnsw.ef_search, lists and probes
+# pgvector's own limits of m, of hnsw.ef_search, and of lists and probes
+MOST_LINKS, MOST_KEPT, MOST_CELLS = 100, 1000, 32_768
 
 
 class PostgresIndex:
