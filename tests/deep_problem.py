@@ -17,10 +17,10 @@ from ctrh.methods.random import RandomCodes
 from ctrh.training import TrainConfig
 
 TRAIN = TrainConfig(epochs=3, batch_size=8, lr_head=0.1, lr_tags=0.02)
-Problem = tuple[np.ndarray, sp.csr_array, np.ndarray, np.ndarray]
+HashingTask = tuple[np.ndarray, sp.csr_array, np.ndarray, np.ndarray]
 
 
-def three_subjects() -> Problem:
+def three_subjects() -> HashingTask:
     """48 images of three subjects with two of its four tags each, one wrong tag in every third image, no tag in
     the last: features (48, 10), tags (48, 12), text (12, 9), subject."""
     generator = np.random.default_rng(0)
@@ -44,7 +44,7 @@ def contrast(codes: np.ndarray, subject: np.ndarray) -> float:
     return distance[~same].mean() - distance[same & ~np.eye(len(codes), dtype=bool)].mean()
 
 
-def assert_learns(hasher: DeepHasher, problem: Problem) -> None:
+def assert_learns(hasher: DeepHasher, problem: HashingTask) -> None:
     """Codes tell the subjects apart better than random codes, by a bit at least."""
     features, tags, text, subject = problem
     history = hasher.fit(features, tags, text)
@@ -60,7 +60,7 @@ def assert_same_network(first: DeepHasher, second: DeepHasher) -> None:
 
 
 def assert_repeats_and_saves(
-    hasher_type: type[DeepHasher], config: Any, problem: Problem, path: Path
+    hasher_type: type[DeepHasher], config: Any, problem: HashingTask, path: Path
 ) -> None:
     """One seed gives one result, the inputs stay as they are, and a saved hasher is the same hasher."""
     features, tags, text, _ = problem
@@ -87,7 +87,7 @@ def assert_repeats_and_saves(
 def assert_resumes(
     hasher_type: type[DeepHasher],
     config: Any,
-    problem: Problem,
+    problem: HashingTask,
     folder: Path,
     monkeypatch: pytest.MonkeyPatch,
     stop_after: int,

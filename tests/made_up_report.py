@@ -87,7 +87,7 @@ def made_up_result(photos: Photos, method: str, bits: int, noise: float) -> Simp
     query, database = codes[split.query], codes[split.database]
     run = SimpleNamespace(
         data=SimpleNamespace(name=photos.name),
-        problem=SimpleNamespace(split=split, labels=labels),
+        task=SimpleNamespace(split=split, labels=labels),
         method=method,
         label="",
         bits=bits,

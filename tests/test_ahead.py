@@ -17,8 +17,8 @@ from filelock import Timeout
 
 from ctrh.paper import ahead, plans
 from ctrh.paper.cross_modal.runs import CrossRun
-from ctrh.paper.experiments import Run
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run
 from ctrh.store import cache_dir, cached_arrays, file_lock
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,7 +99,7 @@ def test_one_failing_run_does_not_stop_the_others(monkeypatch, capsys):
             raise RuntimeError("diverged")
         done.append((run.method, run.seed, is_held("turn")))
 
-    monkeypatch.setattr(plans.experiments, "complete", complete)
+    monkeypatch.setattr(plans.runs, "complete", complete)
     profile = replace(Profile.named("smoke"), seeds=(0, 1), bits=(16,), methods=("LSH",))
     monkeypatch.setattr(plans, "PLANS", {3: plans.claim_numbers.comparison_runs})
     plans.go_ahead(profile, [1, 3])

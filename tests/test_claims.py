@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from study_problem import TINY, problem  # noqa: F401
+from study_task import TINY, task  # noqa: F401
 
 from ctrh.paper.article_claims import BITS, DATASETS, METHODS, all_claims
 from ctrh.paper.claim_numbers import cost_cells, measured_cells
@@ -26,9 +26,9 @@ from ctrh.paper.claims import (
     to_markdown,
 )
 from ctrh.paper.effects import interval
-from ctrh.paper.experiments import make_run, results
 from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
+from ctrh.paper.runs import make_run, results
 
 
 def cell(name: str, bits: int = 16) -> Cell:
@@ -232,7 +232,7 @@ def test_tables_of_claims_in_words():
     assert to_markdown(claims_table([good], {})).endswith(f"| a is best |  |  |  | {OPEN} |")
 
 
-def test_measured_cells_have_the_article_s_names(problem, monkeypatch):  # noqa: F811
+def test_measured_cells_have_the_article_s_names(task, monkeypatch):  # noqa: F811
     monkeypatch.setenv("CTRH_JOBS", "1")
     small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0, 1), methods=("LSH", "CTRH"))
     small = replace(small, study=replace(small.study, alphas=(0.5,), margins=(0.7,), tag_balances=(15.0,)))

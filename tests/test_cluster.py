@@ -95,12 +95,12 @@ def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
     @dataclass(frozen=True)
     class Run:
         key: str
-        problem: int = 5
+        task: int = 5
 
     monkeypatch.setattr(grid, "on_cluster", somewhere)
     monkeypatch.setenv("CTRH_CLUSTER", "tcp://scheduler:8786")
     runs = {name: Run(name) for name in ("a", "b")}
     for _ in range(2):
-        grid.compute_missing("grids", runs, lambda run, problem: {"answer": problem})
+        grid.compute_missing("grids", runs, lambda run, task: {"answer": task})
     assert asked == [("tcp://scheduler:8786", ["a", "b"])]  # the second time nothing is missing
     assert len(list((cache_dir() / "grids").iterdir())) == 2

@@ -113,8 +113,8 @@ def test_nearest_gives_photos_distances_and_relevance():
     )
     labels = np.array([[1, 0], [0, 1], [1, 0], [0, 0], [0, 1], [1, 1]], bool)
     split = Split(query=np.array([1, 2]), database=np.array([0, 3, 4, 5]), train=np.array([0]))
-    problem = SimpleNamespace(split=split, labels=labels)
-    run = SimpleNamespace(problem=problem, bits=4, label="", method="LSH")
+    task = SimpleNamespace(split=split, labels=labels)
+    run = SimpleNamespace(task=task, bits=4, label="", method="LSH")
     result = SimpleNamespace(run=run, query_codes=codes[split.query], database_codes=codes[split.database])
     rows = nearest(result, [1, 0], count=3)
     assert rows["query"].tolist() == [2, 2, 2, 1, 1, 1]
@@ -193,9 +193,9 @@ def test_attention_gain_is_the_mean_over_the_training_photos(monkeypatch):
     hasher = SimpleNamespace(tag_weights=lambda inputs, tags: weights)
     monkeypatch.setattr(comparisons, "trained", lambda run: hasher)
     split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
-    problem = SimpleNamespace(split=split, inputs=lambda rows: rows, tags=truth)
+    task = SimpleNamespace(split=split, inputs=lambda rows: rows, tags=truth)
     named = {"data": SimpleNamespace(name="scenes"), "tags": SimpleNamespace(variant="user")}
-    row = comparisons.attention_gain(SimpleNamespace(problem=problem, **named), truth)
+    row = comparisons.attention_gain(SimpleNamespace(task=task, **named), truth)
     # The first has 0.7 on its right tag, which is one of two; the second 0.8 on two of three; the third none wrong.
     assert (row["dataset"], row["tags"], row["photos"]) == ("scenes", "user", 2)
     assert row["gain"] == pytest.approx(100 * (0.2 + 0.8 - 2 / 3) / 2)

@@ -13,7 +13,8 @@ from ctrh.data.photos import Photos, random_split
 from ctrh.data.tables import FolderError
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
-from ctrh.paper import experiments, problems, profiles
+from ctrh.paper import profiles, tasks
+from ctrh.paper import runs as experiments
 from ctrh.paper.cross_modal import answers, pairs, plots, runs, speed, tables
 from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs, word_means
 from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
@@ -36,7 +37,7 @@ CROSS = CrossConfig(
 )
 TINY = replace(profiles.SMOKE, cross=CROSS, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
 ONE_SEED = replace(TINY, cross=replace(CROSS, seeds=(0,)))
-CACHED = (problems.load_problem, problems.photos_of, problems.guide_of, problems.mixed_guide_of, load_pairs)
+CACHED = (tasks.hashing_task, tasks.photos_of, tasks.guide_of, tasks.mixed_guide_of, load_pairs)
 
 
 @pytest.fixture
@@ -118,7 +119,7 @@ def test_captions_are_texts_where_there_are_any(photos, tiny_guide):
 def test_photos_without_labels_are_refused(photos, monkeypatch):
     bare = replace(photos, labels=None, label_names=())
     monkeypatch.setattr(profiles.DataConfig, "load", lambda self: bare)
-    problems.photos_of.cache_clear()
+    tasks.photos_of.cache_clear()
     with pytest.raises(ValueError, match="no labels"):
         load_pairs(CROSS.datasets[0], FeatureConfig(GuideConfig()))
 
@@ -128,12 +129,12 @@ def test_every_method_is_scored_in_both_directions(photos):
     found = runs.results(wanted, jobs=1)
     assert [result.run for result in found] == wanted
     for result in found:
-        problem = result.run.problem
-        query, database = problem.split.query, problem.split.database
+        task = result.run.task
+        query, database = task.split.query, task.split.database
         for direction, (asks, answers_) in runs.DIRECTIONS.items():
             scores = evaluate(
                 result.codes[asks][query], result.codes[answers_][database],
-                problem.labels[query], problem.labels[database], ks=(5,),
+                task.labels[query], task.labels[database], ks=(5,),
             )  # fmt: skip
             assert result.scores[direction].map_all == scores.map_all
             assert result.scores[direction].map_at == scores.map_at
@@ -188,14 +189,14 @@ def test_the_key_sees_every_setting_but_the_label(photos):
 
 def test_unseen_rows_leave_the_training_photos_out(photos):
     (result,) = runs.results([made_run()], jobs=1)
-    problem = result.run.problem
+    task = result.run.task
     rows = result.on_unseen().set_index("direction")["value"]
-    query, unseen = problem.split.query, problem.unseen
+    query, unseen = task.split.query, task.unseen
     scores = evaluate(
         result.codes["image"][query],
         result.codes["text"][unseen],
-        problem.labels[query],
-        problem.labels[unseen],
+        task.labels[query],
+        task.labels[unseen],
     )
     assert rows["i2t"] == pytest.approx(100 * scores.map_all)
 
@@ -277,7 +278,7 @@ def test_data_sets_follow_the_profile(photos, monkeypatch):
         raise FolderError("not here")
 
     monkeypatch.setattr(profiles.DataConfig, "load", nowhere)
-    problems.photos_of.cache_clear()
+    tasks.photos_of.cache_clear()
     kept, absent = tables.with_present_data(narrow)
     assert kept.cross.datasets == CROSS.datasets and absent == ("coco: not here",)
     with pytest.raises(ValueError, match="none of its data sets is in cross.datasets"):

@@ -10,7 +10,6 @@ import scipy.sparse as sp
 
 from ctrh.data.photos import Split
 from ctrh.paper import noise
-from ctrh.paper.experiments import make_run
 from ctrh.paper.noise import (
     LEARNERS,
     ORACLE,
@@ -22,6 +21,7 @@ from ctrh.paper.noise import (
     tag_rows,
 )
 from ctrh.paper.profiles import SMOKE
+from ctrh.paper.runs import make_run
 
 PROFILE = replace(SMOKE, seeds=(0, 1), study=replace(SMOKE.study, noise_rates=(0.0, 1.0, 2.0), bits=16))
 

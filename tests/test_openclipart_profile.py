@@ -12,8 +12,8 @@ from ctrh.data.registry import load_photos
 from ctrh.data.tables import FolderError, write_table
 from ctrh.paper import openclipart
 from ctrh.paper.launch import PROFILES
-from ctrh.paper.problems import load_problem, photos_of
 from ctrh.paper.profiles import DataConfig, Profile
+from ctrh.paper.tasks import hashing_task, photos_of
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def converted(tmp_path, monkeypatch):
     monkeypatch.setenv("CTRH_FIGURES", str(tmp_path / "figures"))
     yield tmp_path
     photos_of.cache_clear()
-    load_problem.cache_clear()
+    hashing_task.cache_clear()
 
 
 def test_drawings_are_found_in_the_data_folder_or_below_it(converted, monkeypatch):

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from ctrh.paper import selection
-from ctrh.paper.experiments import HASHERS
-from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import DEMO, PROFILES, SMOKE
+from ctrh.paper.runs import HASHERS
+from ctrh.paper.tasks import photos_of
 from ctrh.training import TrainingDiverged
 
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, replace
 
 import pytest
-from study_problem import TINY
+from study_task import TINY
 
-from ctrh.paper.experiments import Run, make_run
 from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
+from ctrh.paper.runs import Run, make_run
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
 
 RUNS = {

@@ -7,13 +7,13 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from study_problem import TINY, problem  # noqa: F401
+from study_task import TINY, task  # noqa: F401
 
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.costs import Cost
-from ctrh.paper.experiments import results, run_grid
 from ctrh.paper.profiles import DEMO, PAPER
 from ctrh.paper.published import published_table
+from ctrh.paper.runs import results, run_grid
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
 from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel, table_curves
 from ctrh.paper.tables import save_table, saved_tables, score_titles
@@ -144,7 +144,7 @@ def test_steps_are_differences_of_neighbouring_rows():
     assert published.loc[("scenes-nus", "CTRH"), 64] == pytest.approx(68.96 - 68.23)
 
 
-def test_figure_9_has_every_point_and_best_values_are_its_highest(problem):  # noqa: F811
+def test_figure_9_has_every_point_and_best_values_are_its_highest(task):  # noqa: F811
     trained = results(sensitivity.sensitivity_runs(TINY), jobs=1)
     rows = sensitivity.figure9(trained, TINY)
     counts = {name: len(values) for name, values in sensitivity.values_of(TINY).items()}
@@ -175,7 +175,7 @@ def test_figure_9_has_every_point_and_best_values_are_its_highest(problem):  # n
         assert (line.verdict == "the same") == (line.best == line.article)
 
 
-def test_readings_have_an_effect_each(problem):  # noqa: F811
+def test_readings_have_an_effect_each(task):  # noqa: F811
     small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0, 1))
     rows = readings.reading_effects(results(readings.reading_runs(small), jobs=1), small)
     assert len(rows) == 2 * len(readings.readings(small))
@@ -187,7 +187,7 @@ def test_readings_have_an_effect_each(problem):  # noqa: F811
     assert same["difference"].abs().max() < 0.5
 
 
-def test_other_features_are_compared_within_a_method(problem):  # noqa: F811
+def test_other_features_are_compared_within_a_method(task):  # noqa: F811
     small = replace(TINY, datasets=TINY.datasets[:1])
     runs = readings.feature_runs(small)
     assert len(runs) == 2 * 3 * 3 and len({replace(run, label="") for run in runs}) == len(runs)
@@ -289,7 +289,7 @@ def test_claims_are_drawn_with_and_without_intervals():
     plt.close(fig)
 
 
-def test_rows_of_a_real_grid_make_the_table(problem):  # noqa: F811
+def test_rows_of_a_real_grid_make_the_table(task):  # noqa: F811
     small = replace(TINY, datasets=TINY.datasets[:1], seeds=(0, 1))
     runs = ablation.variant_runs(small)
     tables = ablation.ablation_tables(run_grid(runs, jobs=1), small)

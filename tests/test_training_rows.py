@@ -20,9 +20,9 @@ def result() -> SimpleNamespace:
     history["loss"] = 27 * history["hinge"]
     tags = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
     split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
-    problem = SimpleNamespace(tags=sp.csr_array(tags), split=split)
+    task = SimpleNamespace(tags=sp.csr_array(tags), split=split)
     run = SimpleNamespace(
-        data=SimpleNamespace(name="scenes"), label="", method="CTRH", bits=16, problem=problem,
+        data=SimpleNamespace(name="scenes"), label="", method="CTRH", bits=16, task=task,
         settings=CTRHConfig(losses=LossConfig(weights=(1, 10, 1, 15), gamma=2)),
     )  # fmt: skip
     return SimpleNamespace(run=run, history=history)

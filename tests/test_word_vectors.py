@@ -17,9 +17,9 @@ from ctrh.guide import word_vectors as module
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, spellings, tag_lists, word_vectors
-from ctrh.paper import problems
-from ctrh.paper.problems import InputConfig, TagConfig, load_problem
+from ctrh.paper import tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig
+from ctrh.paper.tasks import InputConfig, TagConfig, hashing_task
 
 CONFIG = TrainedVectors(width=12, epochs=3)
 WORDS = ("dog", "New York", "red-car", "photo booth", "sunset", "qwzx", "nasa")
@@ -157,14 +157,14 @@ def test_tag_lists_are_the_rows():
 
 def test_a_problem_has_no_tag_without_a_vector(photos, stored, monkeypatch):
     photos = replace(photos, labels=np.ones((20, 1), dtype=bool), label_names=("thing",))
-    monkeypatch.setattr(problems, "photos_of", lambda data: photos)
-    monkeypatch.setattr(problems, "guide_of", lambda config: pytest.fail("no guide is needed"))
-    monkeypatch.setattr(problems, "_backbone", lambda inputs: None)
-    monkeypatch.setattr(problems, "backbone_features", lambda images, backbone: np.ones((20, 3), np.float32))
-    load_problem.cache_clear()
+    monkeypatch.setattr(tasks, "photos_of", lambda data: photos)
+    monkeypatch.setattr(tasks, "guide_of", lambda config: pytest.fail("no guide is needed"))
+    monkeypatch.setattr(tasks, "_backbone", lambda inputs: None)
+    monkeypatch.setattr(tasks, "backbone_features", lambda images, backbone: np.ones((20, 3), np.float32))
+    hashing_task.cache_clear()
     tags = TagConfig("user", GuideConfig(), FinetuneConfig(), RefineConfig(), stored)
-    problem = load_problem(DataConfig("tiny"), InputConfig("small-alexnet", GuideConfig()), tags)
-    load_problem.cache_clear()
+    task = hashing_task(DataConfig("tiny"), InputConfig("small-alexnet", GuideConfig()), tags)
+    hashing_task.cache_clear()
     known = word_vectors(photos, stored).known
-    np.testing.assert_array_equal(problem.tags.toarray(), photos.tags.toarray() * known)
-    np.testing.assert_array_equal(problem.text, word_vectors(photos, stored).vectors)
+    np.testing.assert_array_equal(task.tags.toarray(), photos.tags.toarray() * known)
+    np.testing.assert_array_equal(task.text, word_vectors(photos, stored).vectors)

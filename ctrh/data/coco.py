@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from ctrh.data.flickr import Index, Problem, build_photos, cached_index, data_dir, find_root, read_bytes
+from ctrh.data.flickr import HashingTask, Index, build_photos, cached_index, data_dir, find_root, read_bytes
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
 from ctrh.data.tables import Complaints, FolderError
@@ -101,13 +101,13 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 def _read_index(files: Mapping[str, Path]) -> Index:
-    problems: list[Problem] = []
+    problems: list[HashingTask] = []
 
     def note(
         file: Path, what: str, cases: Sequence[str], remedy: str = "compare with the official file"
     ) -> None:
         if cases:
-            problems.append(Problem(str(file), what, tuple(cases), remedy))
+            problems.append(HashingTask(str(file), what, tuple(cases), remedy))
 
     names = _names(files)
     sentences = _sentences(files, names, note)

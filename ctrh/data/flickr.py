@@ -26,7 +26,7 @@ PLACEHOLDER = 10
 
 
 @dataclass(frozen=True)
-class Problem:
+class HashingTask:
     """Something odd in a text file, as `Complaints.about` takes it; kept with what was read, to be told every time."""
 
     file: str
@@ -49,7 +49,7 @@ class Index:
     common: np.ndarray
     labels: np.ndarray
     label_names: tuple[str, ...]
-    problems: tuple[Problem, ...]
+    problems: tuple[HashingTask, ...]
 
 
 def data_dir() -> Path:
@@ -129,7 +129,7 @@ def cached_index(name: str, key: str, read: Callable[[], Index]) -> Index:
         labels=np.unpackbits(found["labels"], axis=1, count=len(labels)).astype(bool),
         label_names=labels,
         problems=tuple(
-            Problem(file, what, tuple(cases), remedy)
+            HashingTask(file, what, tuple(cases), remedy)
             for file, what, cases, remedy in json.loads(found["problems"].tobytes())
         ),
     )

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ctrh.data.flickr import (
+    HashingTask,
     Index,
-    Problem,
     build_photos,
     cached_index,
     data_dir,
@@ -138,13 +138,13 @@ def _parse(
     common_tags: bytes,
     listed: Sequence[str],
 ) -> Index:
-    problems: list[Problem] = []
+    problems: list[HashingTask] = []
 
     def note(
         file: Path, what: str, cases: Sequence[str], remedy: str = "compare with the official archives"
     ) -> None:
         if cases:
-            problems.append(Problem(str(file), what, tuple(cases), remedy))
+            problems.append(HashingTask(str(file), what, tuple(cases), remedy))
 
     tag_folder, annotations = root / "mirflickr" / "meta" / "tags", root / "mirflickr25k_annotations_v080"
     numbers = sorted({*pictures, *tag_files})

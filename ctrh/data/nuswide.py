@@ -25,8 +25,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ctrh.data.flickr import (
+    HashingTask,
     Index,
-    Problem,
     build_photos,
     cached_index,
     data_dir,
@@ -132,11 +132,11 @@ class _Parser:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.tags = root / "NUS_WID_Tags"
-        self.problems: list[Problem] = []
+        self.problems: list[HashingTask] = []
 
     def note(self, file: Path, what: str, cases: Sequence[str], remedy: str = COMPARE) -> None:
         if cases:
-            self.problems.append(Problem(str(file), what, tuple(cases), remedy))
+            self.problems.append(HashingTask(str(file), what, tuple(cases), remedy))
 
     def lines(self, path: Path, expected: int | None = None) -> list[str]:
         """The file's lines; blank ones, Latin-1 and another number of lines than the official one are noted."""

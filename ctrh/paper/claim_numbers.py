@@ -11,8 +11,8 @@ import pandas as pd
 from ctrh.paper.claims import Cell, Estimate
 from ctrh.paper.cost_tables import ALEXNET
 from ctrh.paper.effects import precisions
-from ctrh.paper.experiments import Run, make_run, results
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run, make_run, results
 from ctrh.paper.studies import ablation, backbones, guides, sensitivity
 
 

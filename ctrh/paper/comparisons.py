@@ -10,7 +10,7 @@ import scipy.sparse as sp
 from scipy.stats import t as student
 
 from ctrh.paper.bootstrap import paired_bootstrap
-from ctrh.paper.experiments import Run, RunResult, trained
+from ctrh.paper.runs import Run, RunResult, trained
 from ctrh.retrieval.codes import pack
 from ctrh.retrieval.metrics import Scores
 from ctrh.retrieval.search import HammingIndex
@@ -90,12 +90,12 @@ def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.Da
 
     Rows: ``label``, ``query`` and ``photo`` (indices of the photos), ``rank`` from 1, ``distance``, ``relevant``.
     """
-    run, problem = result.run, result.run.problem
+    run, task = result.run, result.run.task
     index = HammingIndex(pack(result.database_codes), run.bits)
     distances, places = index.search(pack(result.query_codes[list(queries)]), count)
-    asked = problem.split.query[list(queries)]
-    photos = problem.split.database[places]  # (queries, count)
-    shared = problem.labels[asked][:, None] & problem.labels[photos]
+    asked = task.split.query[list(queries)]
+    photos = task.split.database[places]  # (queries, count)
+    shared = task.labels[asked][:, None] & task.labels[photos]
     lines, ranks = np.indices(photos.shape)
     return pd.DataFrame(
         {
@@ -195,9 +195,9 @@ def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
 
     truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points, ± ``half`` (95 %).
     """
-    problem = run.problem
-    rows = problem.split.train
-    weights = trained(run).tag_weights(problem.inputs(rows), problem.tags[rows])
+    task = run.task
+    rows = task.split.train
+    weights = trained(run).tag_weights(task.inputs(rows), task.tags[rows])
     listened = attention_on_truth(weights, truth[rows])
     gain, half = mean_and_half(100 * (listened["attention"] - listened["plain"]).to_numpy())
     verdict = "more than their share" if gain > half else "less than their share" if gain < -half else "level"

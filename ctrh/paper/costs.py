@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from ctrh.backbones import BACKBONES
 from ctrh.paper.apart import measured_apart, peak_megabytes
-from ctrh.paper.experiments import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import PAPER, GuideConfig, Profile
+from ctrh.paper.runs import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.store import cached_arrays, content_key, stored_path
 from ctrh.training import TrainConfig
 
@@ -79,7 +79,7 @@ def own_candidates(profile: Profile) -> list[Candidate]:
     found = []
     for method in (each for each in profile.methods if each in HASHERS):
         run = make_run(profile, name, method, profile.bits[-1], profile.seeds[0])
-        text = run.problem.text.shape
+        text = run.task.text.shape
         found.append(Candidate(method, run.settings, profile.backbone, guide, text, device))
     return found
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from ctrh.paper.experiments import RunResult
+from ctrh.paper.runs import RunResult
 
 # Points of a curve that is drawn: more would not be seen, and every one is a row of the figure's CSV.
 POINTS = 80

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import t as student
 
-from ctrh.paper.experiments import RunResult
+from ctrh.paper.runs import RunResult
 from ctrh.retrieval.codes import code_statistics
 
 VERDICTS = ("better", "worse", "undecided")

@@ -27,10 +27,10 @@ from ctrh.guide.refine import replaced_tags
 from ctrh.network import padded_tags
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.costs import Candidate, article_candidates
-from ctrh.paper.experiments import HASHERS, code_key, versions
 from ctrh.paper.hardware import machine
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import HASHERS, code_key, versions
 from ctrh.retrieval.metrics import evaluate
 from ctrh.store import cached_arrays, content_key
 from ctrh.training import TrainConfig, TrainingData, train

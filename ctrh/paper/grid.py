@@ -29,7 +29,7 @@ def compute_missing(
     compute: Callable[[R, Any], Mapping[str, np.ndarray]],
     jobs: int | None = None,
 ) -> None:
-    """Stores ``compute(run, run.problem)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
+    """Stores ``compute(run, run.task)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
     ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER``
     sends them (:mod:`ctrh.paper.cluster`).
 
@@ -46,17 +46,17 @@ def compute_missing(
         # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
         workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
         finished = workers(
-            joblib.delayed(_finish)(folder, compute, key, run, run.problem) for key, run in missing.items()
+            joblib.delayed(_finish)(folder, compute, key, run, run.task) for key, run in missing.items()
         )
     for _ in progress(finished, "runs", total=len(missing)):
         pass
 
 
-def _finish(folder: str, compute: Callable, key: str, run: Any, problem: Any = None) -> None:
-    """``problem``: of the run, where it has been loaded already."""
+def _finish(folder: str, compute: Callable, key: str, run: Any, task: Any = None) -> None:
+    """``task``: of the run, where it has been loaded already."""
     try:
         with alone():
-            cached_arrays(folder, key, lambda: compute(run, run.problem if problem is None else problem))
+            cached_arrays(folder, key, lambda: compute(run, run.task if task is None else task))
     except Exception as error:
         error.add_note(f"in the run: {run}")
         raise

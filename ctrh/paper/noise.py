@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ctrh.paper.experiments import Run, RunResult, make_run
-from ctrh.paper.problems import photos_of, tags_of
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run, RunResult, make_run
 from ctrh.paper.tables import over_seeds, save_texts, to_latex, to_markdown
+from ctrh.paper.tasks import photos_of, tags_of
 from ctrh.paper.teachers import at_equal_rates
 
 # Who learns from noisy tags; who is told the clean ones, whatever the users write; and who needs none.
@@ -23,7 +23,7 @@ def noise_runs(profile: Profile, dataset: str) -> list[Run]:
     """Every learner at every noise rate and seed, the oracle and those without tags, at the length of the studies.
 
     The guide is the zero-shot one (α = 0): one that is fine-tuned on the tags would have to be trained anew for every
-    rate. Raises ``ValueError`` for real photos when a run is asked for its problem.
+    rate. Raises ``ValueError`` for real photos when a run is asked for its task.
     """
     runs, bits = [], profile.study.bits
     for rate in profile.study.noise_rates:

@@ -245,7 +245,7 @@ def _outside(options: Namespace) -> tuple[str, ...]:
     """Names what the profile takes from outside; ``ValueError`` when something is missing."""
     if options.profile.name in CELL_SECONDS:
         return ()  # everything comes with the package, and finding that out would take PyTorch's seconds
-    from ctrh.paper.preflight import preflight
+    from ctrh.paper.check import preflight
     from ctrh.paper.profiles import Profile
 
     say("Looking at what it takes from outside:")

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ctrh.paper.experiments import Run, make_run, run_grid
 from ctrh.paper.launch import say
-from ctrh.paper.problems import InputConfig
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run, make_run, run_grid
 from ctrh.paper.tables import article_table, save_table, score_titles
+from ctrh.paper.tasks import InputConfig
 
 DATA = "openclipart"
 

@@ -8,14 +8,14 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from ctrh.paper import claim_numbers, experiments, noise, selection, teachers, training_rows
+from ctrh.paper import claim_numbers, noise, runs, selection, teachers, training_rows
 from ctrh.paper.ahead import turn
 from ctrh.paper.cross_modal import runs as cross_runs
 from ctrh.paper.cross_modal import tables as cross_tables
 from ctrh.paper.profiles import Profile
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
 
-Planned = experiments.Run | cross_runs.CrossRun
+Planned = runs.Run | cross_runs.CrossRun
 
 
 def _comparison(profile: Profile) -> list[Planned]:
@@ -63,7 +63,7 @@ def go_ahead(profile: Profile, numbers: Sequence[int]) -> None:
             try:
                 with turn():
                     complete = (
-                        experiments.complete if isinstance(run, experiments.Run) else cross_runs.complete
+                        runs.complete if isinstance(run, runs.Run) else cross_runs.complete
                     )
                     complete(run)
             except Exception:

@@ -17,9 +17,9 @@ import pandas as pd
 
 from ctrh.data.validation import judging_words
 from ctrh.guide.refine import ZERO_SHOT
-from ctrh.paper.experiments import HASHERS, Run, RunResult, attempts, make_run
-from ctrh.paper.problems import TagConfig, photos_of, tags_of
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import HASHERS, Run, RunResult, attempts, make_run
+from ctrh.paper.tasks import TagConfig, photos_of, tags_of
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainingDiverged
 

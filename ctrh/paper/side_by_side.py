@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from ctrh.guide.word_vectors import TrainedVectors
-from ctrh.paper.experiments import HASHERS
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import HASHERS
 
 
 def profiles_side_by_side(*profiles: Profile) -> pd.DataFrame:

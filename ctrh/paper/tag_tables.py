@@ -21,8 +21,8 @@ from ctrh.guide.inferred import top_tags
 from ctrh.guide.pretrain import PretrainConfig, corpus
 from ctrh.guide.quality import TagQuality, r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
-from ctrh.paper.problems import TagConfig, features_of, mixed_guide_of, photos_of, text_of
 from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.tasks import TagConfig, features_of, mixed_guide_of, photos_of, text_of
 from ctrh.store import cached_arrays, content_key
 
 # Of MIRFLICKR-25K (Huiskes and Lew, 2008); what its authors do not print is not here.

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pandas as pd
 
 from ctrh.paper.comparisons import STANDS, differences
-from ctrh.paper.experiments import HASHERS, Run, RunResult, default_settings, make_run, results
-from ctrh.paper.problems import variants_of
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import HASHERS, Run, RunResult, default_settings, make_run, results
+from ctrh.paper.tasks import variants_of
 
 # The method that all are held against: it knows the pictures' features and nothing else.
 UNTAUGHT = "LSH"

@@ -10,9 +10,9 @@ import pandas as pd
 import torch
 
 from ctrh.losses import TERMS, tag_balanced_loss
-from ctrh.paper.experiments import UNTAGGED, Run, RunResult, make_run
-from ctrh.paper.problems import variants_of
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import UNTAGGED, Run, RunResult, make_run
+from ctrh.paper.tasks import variants_of
 
 LABELS = {"user": "CTRH (user tags)", "replaced": "CTRH", "clean": "CTRH (clean tags)"}
 
@@ -59,8 +59,8 @@ def tag_balanced_room(result: RunResult) -> dict[str, float]:
     """Eq. (18) on the training tags for A_i = 0, ``unknowing``, and for A_i even over an image's own tags and 0
     elsewhere, ``knowing``; beside them its mean in the ``first`` and the ``last`` epoch.
     """
-    problem, losses = result.run.problem, result.run.settings.losses
-    tags = problem.tags[problem.split.train]
+    task, losses = result.run.task, result.run.settings.losses
+    tags = task.tags[task.split.train]
     tags = torch.from_numpy(tags[tags.sum(axis=1) > 0].toarray())  # fit leaves out the others
     ends = {"unknowing": torch.zeros(tags.shape), "knowing": tags.float()}
     values = {name: float(tag_balanced_loss(a, tags, losses.gamma)) for name, a in ends.items()}

@@ -10,7 +10,7 @@ import pandas as pd
 from ctrh.data.photos import Photos
 from ctrh.paper.comparisons import queries_at
 from ctrh.paper.cross_modal.runs import METHODS, CrossResult
-from ctrh.paper.problems import photos_of
+from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.codes import pack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.retrieval.search import HammingIndex
@@ -28,7 +28,7 @@ def word_answers(result: CrossResult, words: Sequence[str], count: int = 10) -> 
     Rows as the report's explorer wants them (:mod:`ctrh.paper.report.queries`): ``dataset``, ``query``, ``method``,
     ``bits``, ``rank`` from 1, ``photo`` (index in the data set), ``distance``, ``relevant``, ``ap``.
     """
-    run, pairs, photos = result.run, result.run.problem, photos_of(result.run.data.data)
+    run, pairs, photos = result.run, result.run.task, photos_of(result.run.data.data)
     codes = METHODS[run.method](run, pairs).of_words(words)
     database = pairs.split.database
     asked = np.eye(len(photos.label_names), dtype=bool)[[photos.label_names.index(word) for word in words]]
@@ -74,7 +74,7 @@ def text_answers(result: CrossResult, shares: Sequence[float], count: int = 5) -
     Rows: ``query`` and ``photo`` (whose text it is), indices in the data set, ``rank`` from 1, ``distance``,
     ``relevant``, ``text``: its words, or its caption where somebody wrote one.
     """
-    pairs, photos = result.run.problem, photos_of(result.run.data.data)
+    pairs, photos = result.run.task, photos_of(result.run.data.data)
     chosen = pairs.split.query[queries_at(result.scores["i2t"], shares)]
     database = pairs.split.database
     distances, rows = _nearest(result.codes["image"][chosen], result.codes["text"][database], count)

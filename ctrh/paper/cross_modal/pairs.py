@@ -14,8 +14,8 @@ from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.finetune import captions
 from ctrh.guide.flip import FlipConfig, flip
-from ctrh.paper.problems import guide_of, photos_of
 from ctrh.paper.profiles import CrossData, GuideConfig
+from ctrh.paper.tasks import guide_of, photos_of
 from ctrh.store import cached_arrays, content_key
 
 

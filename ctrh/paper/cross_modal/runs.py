@@ -14,10 +14,10 @@ from ctrh.methods.cross_modal import CrossModalITQ, TagSide
 from ctrh.methods.fjsph import FJSPH, FJSPHConfig
 from ctrh.methods.random import RandomCodes
 from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_texts
-from ctrh.paper.experiments import Run, code_key, trained, versions
 from ctrh.paper.grid import compute_missing
-from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import CrossData
+from ctrh.paper.runs import Run, code_key, trained, versions
+from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key
@@ -45,7 +45,7 @@ class CrossRun:
     label: str = ""
 
     @property
-    def problem(self) -> Pairs:
+    def task(self) -> Pairs:
         return load_pairs(self.data, self.features)
 
     @property
@@ -53,7 +53,7 @@ class CrossRun:
         """Names the result: the run, its data by content, the code and the libraries."""
         taught = self.ctrh.key if self.ctrh else ""
         bare = replace(self, label="", ctrh=None)
-        return content_key(bare, taught, self.problem.key, code_key(), versions())
+        return content_key(bare, taught, self.task.key, code_key(), versions())
 
     def __str__(self) -> str:
         return f"{self.label or self.method}, {self.data.name}, {self.bits} bits, seed {self.seed}"
@@ -102,12 +102,12 @@ def _on_features(
 
 
 def _ctrh(run: CrossRun, pairs: Pairs) -> Learned:
-    hasher, problem, photos = trained(run.ctrh), run.ctrh.problem, photos_of(run.data.data)
+    hasher, task, photos = trained(run.ctrh), run.ctrh.task, photos_of(run.data.data)
     written = photos.tags  # what users wrote: CTRH's replaced tags have seen the photo
     taught = pairs.photos[pairs.split.train]
-    side = TagSide(hasher, run.reading).fit(problem.inputs(taught), written[taught])
+    side = TagSide(hasher, run.reading).fit(task.inputs(taught), written[taught])
     return Learned(
-        hasher.encode(problem.inputs(pairs.photos)),
+        hasher.encode(task.inputs(pairs.photos)),
         side.encode_text(written[pairs.photos]),
         pd.DataFrame(),
         lambda words: side.encode_text(tag_matrix([[word] for word in words], photos.vocabulary)),
@@ -163,7 +163,7 @@ class CrossResult:
 
     def on_unseen(self) -> pd.DataFrame:
         """As ``rows``, mAP@all alone, over the part of the database whose labels no method was shown."""
-        pairs, rows = self.run.problem, self.rows()
+        pairs, rows = self.run.task, self.rows()
         values = {
             direction: 100 * scored(self.codes, pairs, pairs.unseen, direction, ()).map_all
             for direction in DIRECTIONS
@@ -209,7 +209,7 @@ def compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
 
 
 def _read(run: CrossRun, key: str) -> CrossResult:
-    arrays = cached_arrays(FOLDER, key, lambda: compute(run, run.problem))
+    arrays = cached_arrays(FOLDER, key, lambda: compute(run, run.task))
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

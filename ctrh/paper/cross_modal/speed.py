@@ -14,9 +14,9 @@ from ctrh.guide.clip import Guide
 from ctrh.guide.flip import stem_seconds, step_seconds
 from ctrh.guide.masking import patches_left
 from ctrh.paper.ahead import quiet
-from ctrh.paper.experiments import code_key, versions
 from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import CrossConfig
+from ctrh.paper.runs import code_key, versions
 from ctrh.store import cached_arrays, content_key
 
 VIT = "size of ViT-B-32"

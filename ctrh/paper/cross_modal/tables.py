@@ -14,10 +14,10 @@ from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.paper.comparisons import differences
 from ctrh.paper.cross_modal.pairs import FeatureConfig
 from ctrh.paper.cross_modal.runs import DIRECTIONS, CrossResult, CrossRun
-from ctrh.paper.experiments import make_run
-from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import CrossData, Profile
+from ctrh.paper.runs import make_run
 from ctrh.paper.tables import over_seeds
+from ctrh.paper.tasks import photos_of
 
 FULL = "FJSPH"
 # FJSPH less one thing: what is missing, and what a reader is told about it.

@@ -10,11 +10,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ctrh.data.photos import Photos
-from ctrh.paper.experiments import make_run, stored
-from ctrh.paper.problems import photos_of, tags_of
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.report.pictures import thumbnail
 from ctrh.paper.report.queries import chosen_queries, photo_queries, read_text_queries
+from ctrh.paper.runs import make_run, stored
+from ctrh.paper.tasks import photos_of, tags_of
 from ctrh.store import cache_dir
 
 # Pixels: photos that ask are shown larger than those that are found.

@@ -18,9 +18,9 @@ import numpy as np
 import pandas as pd
 
 from ctrh.paper.comparisons import nearest, queries_at
-from ctrh.paper.experiments import RunResult
 from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.report.results import TEXT_QUERIES
+from ctrh.paper.runs import RunResult
 
 COLUMNS = ["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]
 QUERIES, FOUND = 18, 10
@@ -35,7 +35,7 @@ def photo_queries(results: Sequence[RunResult], queries: Sequence[int], found: i
     """What some ``queries`` (positions among them) find in each of ``results``."""
     frames = []
     for result in results:
-        asked = result.run.problem.split.query[list(queries)]
+        asked = result.run.task.split.query[list(queries)]
         precision = dict(zip(asked, result.scores.ap_all[list(queries)]))
         rows = nearest(result, queries, found)
         about = {"dataset": result.run.data.name, "method": result.run.method, "bits": result.run.bits}

@@ -10,8 +10,8 @@ import pandas as pd
 
 from ctrh.losses import LossConfig
 from ctrh.paper.effects import effects
-from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.tables import article_table
 
 VARIANTS = ("Baseline", "TR", "TR+TW", "CTRH")

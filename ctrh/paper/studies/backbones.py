@@ -10,10 +10,10 @@ import pandas as pd
 
 from ctrh.backbones import BACKBONES
 from ctrh.paper.costs import Candidate, costs
-from ctrh.paper.experiments import Run, default_settings, make_run
-from ctrh.paper.problems import guide_of
 from ctrh.paper.profiles import Profile
+from ctrh.paper.runs import Run, default_settings, make_run
 from ctrh.paper.tables import article_table
+from ctrh.paper.tasks import guide_of
 
 TABLES = (6, 7)
 # What stands beside which row of the article; the others are the article's own.

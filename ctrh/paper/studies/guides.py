@@ -11,11 +11,11 @@ import pandas as pd
 import scipy.sparse as sp
 
 from ctrh.guide.quality import tag_quality
-from ctrh.paper.experiments import Run, make_run
-from ctrh.paper.problems import TagConfig, photos_of, tags_of
 from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.runs import Run, make_run
 from ctrh.paper.studies.backbones import named_tables
 from ctrh.paper.tag_tables import exchange_rows, photos_to_show, tag_config
+from ctrh.paper.tasks import TagConfig, photos_of, tags_of
 
 TABLES = (8, 9)
 STANDS_FOR = {"small": "CLIP", "small-b": "OpenCLIP"}

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from ctrh.paper.effects import effects
-from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
 from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.studies.ablation import with_refinement
 from ctrh.paper.tables import score_titles
 

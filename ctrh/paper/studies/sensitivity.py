@@ -10,12 +10,12 @@ import pandas as pd
 
 from ctrh.guide.quality import tag_quality
 from ctrh.paper.effects import collapses, effects
-from ctrh.paper.experiments import Run, RunResult, default_settings, make_run
-from ctrh.paper.problems import photos_of, tags_of
 from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.studies.ablation import with_refinement, with_tag_balance
 from ctrh.paper.tables import over_seeds
 from ctrh.paper.tag_tables import tag_config
+from ctrh.paper.tasks import photos_of, tags_of
 
 PARAMETERS = {"α": "share of fine-tuned weights, (2)", "ε": "margin of (16)", "λ4": "weight of (18)"}
 

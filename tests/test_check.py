@@ -12,10 +12,10 @@ from paper_fixture import write_word_vectors
 from ctrh import backbones
 from ctrh.guide import weights
 from ctrh.guide.word_vectors import StoredVectors
-from ctrh.paper import preflight as module
-from ctrh.paper.preflight import PreflightError, preflight
-from ctrh.paper.problems import photos_of
+from ctrh.paper import check as module
+from ctrh.paper.check import PreflightError, preflight
 from ctrh.paper.profiles import DEMO, PAPER, DataConfig
+from ctrh.paper.tasks import photos_of
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,7 @@ class TagConfig:
 
 
 @dataclass(frozen=True)
-class Problem:
+class HashingTask:
     """N photos to be hashed. ``features``: (N, F) of a frozen backbone, or None: then ``backbone`` reads ``images``.
 
     ``tags``: (N, C) bool CSR and ``text``: (C, D), or None where none were asked for; ``labels``: (N, L) bool.
@@ -73,7 +73,7 @@ class Problem:
 
 
 @lru_cache(maxsize=32)  # a study varies tags a lot; what is large, the features, they share
-def load_problem(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) -> Problem:
+def hashing_task(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) -> HashingTask:
     """Loads and computes what is missing. Raises ``ValueError`` for photos without labels or without a known truth."""
     photos = photos_of(data)
     photos.relevant()  # raises without labels: before minutes of training, not after
@@ -82,7 +82,7 @@ def load_problem(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) 
     words, text = (None, None) if tags is None else _taught(photos, data, tags)
     source = backbone.key if backbone else features
     key = content_key(photos.images.key, photos.split, photos.labels, source, words, text)
-    return Problem(key, photos.split, photos.labels, features, photos.images, backbone, words, text)
+    return HashingTask(key, photos.split, photos.labels, features, photos.images, backbone, words, text)
 
 
 @lru_cache(maxsize=8)

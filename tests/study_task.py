@@ -1,4 +1,4 @@
-"""A problem small enough to train on in a moment, in place of real data, and a profile to go with it."""
+"""A task small enough to train on in a moment, in place of real data, and a profile to go with it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.photos import random_split
-from ctrh.paper import experiments, profiles
-from ctrh.paper.problems import Problem
+from ctrh.paper import profiles
+from ctrh.paper import runs as experiments
+from ctrh.paper.tasks import HashingTask
 from ctrh.training import TrainConfig
 
 TINY = replace(
@@ -23,7 +24,7 @@ TINY = replace(
 )
 
 
-def tiny_problem(key: str = "tiny") -> Problem:
+def tiny_task(key: str = "tiny") -> HashingTask:
     """60 photos of two kinds that features, tags and labels all tell apart."""
     generator = np.random.default_rng(0)
     kind = np.arange(60) % 2
@@ -31,12 +32,12 @@ def tiny_problem(key: str = "tiny") -> Problem:
     tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
     labels = np.stack([kind == 0, kind == 1], axis=1)
     text = generator.normal(size=(3, 24)).astype(np.float32)
-    return Problem(key, random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
+    return HashingTask(key, random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
 
 
 @pytest.fixture
-def problem(monkeypatch) -> Problem:
-    """:func:`tiny_problem` behind every run."""
-    made = tiny_problem()
-    monkeypatch.setattr(experiments, "load_problem", lambda *configs: made)
+def task(monkeypatch) -> HashingTask:
+    """:func:`tiny_task` behind every run."""
+    made = tiny_task()
+    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: made)
     return made

@@ -15,10 +15,10 @@ from ctrh.data.photos import Photos
 from ctrh.data.registry import EMBEDDED
 from ctrh.guide.clip import SMALL, Guide
 from ctrh.guide.word_vectors import StoredVectors
-from ctrh.paper.experiments import HASHERS
 from ctrh.paper.launch import say
-from ctrh.paper.problems import photos_of
 from ctrh.paper.profiles import GuideConfig, Profile
+from ctrh.paper.runs import HASHERS
+from ctrh.paper.tasks import photos_of
 from ctrh.small_backbones import SMALL as SMALL_BACKBONES
 from ctrh.store import cache_dir, content_key
 

@@ -28,8 +28,8 @@ from ctrh.methods.sh import SH
 from ctrh.methods.wdht import WDHT, WDHTConfig
 from ctrh.methods.wshrca import WSHRCA, WSHRCAConfig
 from ctrh.paper.grid import alone, compute_missing
-from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
+from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key, stored_path
@@ -60,32 +60,32 @@ class Run:
     label: str = ""
 
     @property
-    def problem(self) -> Problem:
-        return load_problem(self.data, self.inputs, self.tags)
+    def task(self) -> HashingTask:
+        return hashing_task(self.data, self.inputs, self.tags)
 
     @property
     def key(self) -> str:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
-        return content_key(replace(self, label=""), self.problem.key, code_key(self.method), versions())
+        return content_key(replace(self, label=""), self.task.key, code_key(self.method), versions())
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
         return f"{self.label or self.method}{tags}, {self.data.name}, {self.bits} bits, seed {self.seed}"
 
 
-# A method learns from the problem's training photos and returns what encodes inputs to (N, K) bool, and its records.
+# A method learns from the task's training photos and returns what encodes inputs to (N, K) bool, and its records.
 Encode = Callable[[np.ndarray], np.ndarray]
-Fit = Callable[[Run, Problem], tuple[Encode, pd.DataFrame]]
+Fit = Callable[[Run, HashingTask], tuple[Encode, pd.DataFrame]]
 
 
 def _on_features(estimator: type[BaseEstimator]) -> Fit:
     """For estimators in scikit-learn's manner: features in, codes out."""
 
-    def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
+    def fit(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
         hasher = estimator(bits=run.bits)
         if "seed" in hasher.get_params():
             hasher.set_params(seed=run.seed)
-        return hasher.fit(problem.inputs(problem.split.train)).transform, pd.DataFrame()
+        return hasher.fit(task.inputs(task.split.train)).transform, pd.DataFrame()
 
     return fit
 
@@ -93,18 +93,18 @@ def _on_features(estimator: type[BaseEstimator]) -> Fit:
 def _on_tags(hasher_type: type[DeepHasher]) -> Fit:
     """For methods that learn from pictures and tags."""
 
-    def fit(run: Run, problem: Problem) -> tuple[Encode, pd.DataFrame]:
-        hasher, history = _trained(hasher_type, run, problem)
+    def fit(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
+        hasher, history = _trained(hasher_type, run, task)
         return hasher.encode, history
 
     return fit
 
 
-def _trained(hasher_type: type[DeepHasher], run: Run, problem: Problem) -> tuple[DeepHasher, pd.DataFrame]:
-    hasher = hasher_type(run.settings, problem.backbone)
-    rows = problem.split.train
+def _trained(hasher_type: type[DeepHasher], run: Run, task: HashingTask) -> tuple[DeepHasher, pd.DataFrame]:
+    hasher = hasher_type(run.settings, task.backbone)
+    rows = task.split.train
     folder = cache_dir() / "checkpoints"
-    return hasher, hasher.fit(problem.inputs(rows), problem.tags[rows], problem.text, folder)
+    return hasher, hasher.fit(task.inputs(rows), task.tags[rows], task.text, folder)
 
 
 # A new method is a file in ctrh/methods and a line here.
@@ -253,24 +253,24 @@ def trained(run: Run) -> DeepHasher:
     if run.method in UNTAGGED:
         raise ValueError(f"{run.method} trains no network")
     with alone():
-        return _trained(HASHERS[run.method], run, run.problem)[0]
+        return _trained(HASHERS[run.method], run, run.task)[0]
 
 
-def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:
-    split = problem.split
+def _compute(run: Run, task: HashingTask) -> dict[str, np.ndarray]:
+    split = task.split
     began = time.perf_counter()
     try:
-        encode, history = METHODS[run.method](run, problem)
+        encode, history = METHODS[run.method](run, task)
     except TrainingDiverged as error:
         return {
             "diverged": np.asarray(json.dumps([error.term, error.epoch, error.step, error.remedy])),
         }
     fitted = time.perf_counter()
     # In one go: random codes of queries and database must not be the same draws.
-    codes = encode(problem.inputs(np.concatenate([split.query, split.database])))
+    codes = encode(task.inputs(np.concatenate([split.query, split.database])))
     encoded = time.perf_counter()
     query, database = codes[: len(split.query)], codes[len(split.query) :]
-    relevance = problem.labels[split.query], problem.labels[split.database]
+    relevance = task.labels[split.query], task.labels[split.database]
     scores = evaluate(query, database, *relevance, ks=(run.top,), threads=1)
     return {
         "query_codes": pack(query),
@@ -285,7 +285,7 @@ def _compute(run: Run, problem: Problem) -> dict[str, np.ndarray]:
 
 def _read(run: Run, key: str) -> RunResult | TrainingDiverged:
     # Computes again only what was damaged since: finished runs are on disk by now.
-    arrays = cached_arrays("runs", key, lambda: _compute(run, run.problem))
+    arrays = cached_arrays("runs", key, lambda: _compute(run, run.task))
     if "diverged" in arrays:
         error = TrainingDiverged(*json.loads(str(arrays["diverged"])))
         error.add_note(f"in the run: {run}")
@@ -315,7 +315,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_key(method: str = "") -> str:
-    """Names the source of what happens within a run of ``method``, or of any; what happens before is in the problem's
+    """Names the source of what happens within a run of ``method``, or of any; what happens before is in the task's
     content."""
     package = Path(ctrh.__file__).parent
     names = ["augment", "encoding", "losses", "network", "parallel", "training"]

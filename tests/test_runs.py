@@ -14,10 +14,11 @@ from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.lsh import LSH
-from ctrh.paper import experiments, problems, profiles
-from ctrh.paper.experiments import METHODS, UNTAGGED, make_run, results, run_grid, trained
-from ctrh.paper.problems import InputConfig, Problem, TagConfig, load_problem, variants_of
+from ctrh.paper import profiles, tasks
+from ctrh.paper import runs as experiments
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
+from ctrh.paper.runs import METHODS, UNTAGGED, make_run, results, run_grid, trained
+from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task, variants_of
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig, TrainingDiverged
 
@@ -25,7 +26,7 @@ TINY = replace(profiles.SMOKE, train=TrainConfig(epochs=2, lr_head=0.01), top=10
 
 
 @pytest.fixture
-def problem(monkeypatch):
+def task(monkeypatch):
     """60 photos of two kinds that features, tags and labels all tell apart, in place of real data."""
     generator = np.random.default_rng(0)
     kind = np.arange(60) % 2
@@ -33,12 +34,12 @@ def problem(monkeypatch):
     tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
     labels = np.stack([kind == 0, kind == 1], axis=1)
     text = generator.normal(size=(3, 24)).astype(np.float32)
-    made = Problem("tiny", random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
-    monkeypatch.setattr(experiments, "load_problem", lambda *configs: made)
+    made = HashingTask("tiny", random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
+    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: made)
     return made
 
 
-def test_every_method_runs_and_rows_are_tidy(problem):
+def test_every_method_runs_and_rows_are_tidy(task):
     rows = run_grid([make_run(TINY, "mirflickr", method, 8) for method in METHODS], jobs=1)
     assert not rows.duplicated(["method", "bits", "seed", "metric"]).any()
     assert list(rows["method"].unique()) == list(METHODS)
@@ -51,15 +52,15 @@ def test_every_method_runs_and_rows_are_tidy(problem):
     assert score["ITQ"] > score["random"] + 10
 
 
-def test_scores_are_those_of_the_method_itself(problem):
+def test_scores_are_those_of_the_method_itself(task):
     (result,) = results([make_run(TINY, "mirflickr", "LSH", 16, seed=3)], jobs=1)
-    split = problem.split
-    hasher = LSH(16, seed=3).fit(problem.features[split.train])
-    query, database = (hasher.transform(problem.features[rows]) for rows in (split.query, split.database))
+    split = task.split
+    hasher = LSH(16, seed=3).fit(task.features[split.train])
+    query, database = (hasher.transform(task.features[rows]) for rows in (split.query, split.database))
     np.testing.assert_array_equal(result.query_codes, query)
     np.testing.assert_array_equal(result.database_codes, database)
     expected = evaluate(
-        query, database, problem.labels[split.query], problem.labels[split.database], ks=(10,)
+        query, database, task.labels[split.query], task.labels[split.database], ks=(10,)
     )
     assert result.scores.map_all == expected.map_all
     assert result.scores.map_at == expected.map_at
@@ -67,16 +68,16 @@ def test_scores_are_those_of_the_method_itself(problem):
 
 
 @pytest.mark.parametrize("method", ["CTRH", "EWSH", "WSHRCA"])
-def test_the_network_of_a_run_is_the_one_that_made_its_codes(problem, method):
+def test_the_network_of_a_run_is_the_one_that_made_its_codes(task, method):
     run = make_run(TINY, "mirflickr", method, 8)
     (result,) = results([run], jobs=1)
     hasher = trained(run)
-    np.testing.assert_array_equal(hasher.encode(problem.inputs(problem.split.query)), result.query_codes)
+    np.testing.assert_array_equal(hasher.encode(task.inputs(task.split.query)), result.query_codes)
     with pytest.raises(ValueError, match="LSH trains no network"):
         trained(make_run(TINY, "mirflickr", "LSH", 8))
 
 
-def test_finished_runs_are_not_computed_again(problem, monkeypatch):
+def test_finished_runs_are_not_computed_again(task, monkeypatch):
     runs = [make_run(TINY, "mirflickr", "LSH", bits) for bits in (8, 16)]
     first = run_grid(runs, jobs=1)
 
@@ -89,8 +90,8 @@ def test_finished_runs_are_not_computed_again(problem, monkeypatch):
         run_grid([make_run(TINY, "mirflickr", "LSH", 24)], jobs=1)
 
 
-def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(problem, monkeypatch):
-    def diverges(run, problem):
+def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(task, monkeypatch):
+    def diverges(run, task):
         raise TrainingDiverged("hinge", 2, 3, "lower the learning rates")
 
     monkeypatch.setitem(METHODS, "WDHT", diverges)
@@ -105,27 +106,27 @@ def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(probl
     assert [each.run for each in experiments.stored(runs)] == runs[1:]
 
 
-def test_interrupted_grid_keeps_what_was_done(problem, monkeypatch):
+def test_interrupted_grid_keeps_what_was_done(task, monkeypatch):
     runs = [make_run(TINY, "mirflickr", "SH", bits) for bits in (4, 8, 16)]
     compute, done = experiments._compute, []
 
-    def stop_at_the_second(run, problem):
+    def stop_at_the_second(run, task):
         if done:
             raise KeyboardInterrupt
         done.append(run.bits)
-        return compute(run, problem)
+        return compute(run, task)
 
     monkeypatch.setattr(experiments, "_compute", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run_grid(runs, jobs=1)
     monkeypatch.setattr(
-        experiments, "_compute", lambda run, problem: done.append(run.bits) or compute(run, problem)
+        experiments, "_compute", lambda run, task: done.append(run.bits) or compute(run, task)
     )
     run_grid(runs, jobs=1)
     assert done == [4, 8, 16]
 
 
-def test_number_of_jobs_changes_nothing(problem, tmp_path, monkeypatch):
+def test_number_of_jobs_changes_nothing(task, tmp_path, monkeypatch):
     runs = [make_run(TINY, "mirflickr", "CTRH", bits, tags="user") for bits in (8, 16)]
     frames = []
     for jobs in (1, 2):
@@ -140,7 +141,7 @@ def test_number_of_jobs_changes_nothing(problem, tmp_path, monkeypatch):
             np.testing.assert_array_equal(left, right)
 
 
-def test_key_sees_every_setting_but_the_label(problem, monkeypatch):
+def test_key_sees_every_setting_but_the_label(task, monkeypatch):
     run = make_run(TINY, "mirflickr", "CTRH", 8)
     keys = {run.key}
     for other in (
@@ -154,18 +155,18 @@ def test_key_sees_every_setting_but_the_label(problem, monkeypatch):
         assert other.key not in keys
         keys.add(other.key)
     assert make_run(TINY, "mirflickr", "CTRH", 8, label="+TR").key == run.key
-    monkeypatch.setattr(experiments, "load_problem", lambda *configs: replace(problem, key="other data"))
+    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: replace(task, key="other data"))
     assert run.key not in keys
 
 
-def test_methods_without_tags_do_not_depend_on_them(problem):
+def test_methods_without_tags_do_not_depend_on_them(task):
     assert make_run(TINY, "mirflickr", "ITQ", 8, tags="user") == make_run(
         TINY, "mirflickr", "ITQ", 8, tags="clean"
     )
 
 
-def test_failure_names_the_run(problem, monkeypatch):
-    def fail(run, problem):
+def test_failure_names_the_run(task, monkeypatch):
+    def fail(run, task):
         raise ValueError("no")
 
     monkeypatch.setitem(METHODS, "LSH", fail)
@@ -174,8 +175,8 @@ def test_failure_names_the_run(problem, monkeypatch):
     assert failure.value.__notes__ == ["in the run: LSH, scenes-mir, 8 bits, seed 4"]
 
 
-def test_collapsed_codes_are_noted(problem, monkeypatch):
-    constant = lambda run, problem: (lambda X: np.zeros((len(X), run.bits), bool), pd.DataFrame())  # noqa: E731
+def test_collapsed_codes_are_noted(task, monkeypatch):
+    constant = lambda run, task: (lambda X: np.zeros((len(X), run.bits), bool), pd.DataFrame())  # noqa: E731
     monkeypatch.setitem(METHODS, "LSH", constant)
     assert set(run_grid([make_run(TINY, "mirflickr", "LSH", 8)], jobs=1)["note"]) == {"collapsed"}
 
@@ -217,13 +218,13 @@ def real_path(tiny_photos, tiny_guide, monkeypatch):
     labelled = replace(tiny_photos, labels=labels, label_names=tiny_photos.vocabulary[:4])
     monkeypatch.setattr(profiles.DataConfig, "load", lambda self: labelled)
     monkeypatch.setattr(profiles.GuideConfig, "load", lambda self: tiny_guide)
-    monkeypatch.setattr(problems, "clean_tags", lambda photos: photos.truth)
+    monkeypatch.setattr(tasks, "clean_tags", lambda photos: photos.truth)
     cached = (
-        load_problem,
-        problems.photos_of,
-        problems.frozen_features,
-        problems.guide_of,
-        problems.mixed_guide_of,
+        hashing_task,
+        tasks.photos_of,
+        tasks.frozen_features,
+        tasks.guide_of,
+        tasks.mixed_guide_of,
     )
     for function in cached:
         function.cache_clear()
@@ -238,30 +239,30 @@ def tags_like(variant, alpha=0.0):
 
 def test_problem_has_features_tags_and_text(real_path, tiny_guide):
     inputs = InputConfig("guide", GuideConfig())
-    found = {v: load_problem(DataConfig("tiny"), inputs, tags_like(v)) for v in ("user", "replaced", "clean")}
+    found = {v: hashing_task(DataConfig("tiny"), inputs, tags_like(v)) for v in ("user", "replaced", "clean")}
     assert found["user"].features.shape == (20, tiny_guide.width)
     assert found["user"].text.shape == (6, tiny_guide.width)
     np.testing.assert_array_equal(found["user"].tags.toarray(), real_path.tags.toarray())
     np.testing.assert_array_equal(found["clean"].tags.toarray(), real_path.truth.toarray())
     assert found["replaced"].tags.shape == (20, 6)
     assert len({each.key for each in found.values()}) == 3
-    again = load_problem(DataConfig("tiny"), inputs, tags_like("replaced"))
+    again = hashing_task(DataConfig("tiny"), inputs, tags_like("replaced"))
     np.testing.assert_array_equal(again.tags.toarray(), found["replaced"].tags.toarray())
 
 
 def test_fine_tuned_guide_describes_the_tags(real_path):
     inputs = InputConfig("guide", GuideConfig())
-    zero_shot = load_problem(DataConfig("tiny"), inputs, tags_like("user"))
-    mixed = load_problem(DataConfig("tiny"), inputs, tags_like("user", alpha=0.5))
+    zero_shot = hashing_task(DataConfig("tiny"), inputs, tags_like("user"))
+    mixed = hashing_task(DataConfig("tiny"), inputs, tags_like("user", alpha=0.5))
     assert np.abs(zero_shot.text - mixed.text).max() > 0
     np.testing.assert_array_equal(zero_shot.features, mixed.features)
 
 
 def test_photos_without_labels_raise_before_any_work(real_path, tiny_photos, monkeypatch):
     monkeypatch.setattr(profiles.DataConfig, "load", lambda self: tiny_photos)
-    problems.photos_of.cache_clear()
+    tasks.photos_of.cache_clear()
     with pytest.raises(ValueError, match="no labels"):
-        load_problem(DataConfig("tiny"), InputConfig("guide", GuideConfig()), None)
+        hashing_task(DataConfig("tiny"), InputConfig("guide", GuideConfig()), None)
 
 
 def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
@@ -285,7 +286,7 @@ def test_first_photos_keep_their_pictures_and_tags(tiny_photos):
 def test_clean_tags_are_a_variant_only_where_the_truth_is_known(tiny_photos, monkeypatch):
     for truth, variants in ((tiny_photos.tags, ("user", "replaced", "clean")), (None, ("user", "replaced"))):
         photos = replace(tiny_photos, truth=truth)
-        monkeypatch.setattr(problems, "photos_of", lambda data, photos=photos: photos)
+        monkeypatch.setattr(tasks, "photos_of", lambda data, photos=photos: photos)
         assert variants_of(DataConfig("any")) == variants
 
 
