@@ -35,7 +35,6 @@ def test_saving_is_repeatable_and_complete(tmp_path):
     for _ in range(2):
         fig, ax = plt.subplots()
         loss_curves(ax, rows, "loss")
-        ax.imshow(PICTURE)
         path = save_figure(fig, "figX", "smoke", rows, "Data: made up.")
         contents.append({each.name: each.read_bytes() for each in path.parent.iterdir()})
     assert contents[0] == contents[1]
@@ -43,6 +42,14 @@ def test_saving_is_repeatable_and_complete(tmp_path):
     assert b"<dc:date>" not in contents[0]["figX.svg"]
     pd.testing.assert_frame_equal(pd.read_csv(path.with_suffix(".csv")), rows)
     assert Image.open(path).size[0] > 400
+
+
+def test_a_page_of_pictures_is_saved_as_pixels_only():
+    fig, ax = plt.subplots()
+    ax.imshow(PICTURE)
+    path = save_figure(fig, "figY", "smoke", pd.DataFrame({"photo": [1]}), "Data: made up.")
+    assert path.exists() and not path.with_suffix(".svg").exists()
+    assert len(Image.open(path).convert("RGB").getcolors(2**24)) <= 256
 
 
 def test_colours_are_known_or_from_the_palette():

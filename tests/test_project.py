@@ -118,6 +118,12 @@ def test_no_file_names_a_registry_or_a_machine():
     assert not found
 
 
+def test_results_in_git_are_few_small_and_of_three_kinds():
+    results = [path for path in tracked_files() if path.is_relative_to(ROOT / "figures")]
+    assert {path.suffix for path in results} == {".csv", ".md", ".png"}
+    assert sum(path.stat().st_size for path in tracked_files()) < 40_000_000
+
+
 def test_citation_names_software_and_article():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == PROJECT["version"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from ctrh.store import replacing
 
@@ -27,3 +29,11 @@ def save_rows(rows: pd.DataFrame, name: str, profile: str) -> Path:
     with replacing(path) as temporary:
         rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
     return path
+
+
+def compact_png(png: bytes) -> bytes:
+    """The same picture in 256 colours of its own: a third to a fifth of the bytes, for files that are committed."""
+    content = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.convert("RGB").quantize(256).save(content, "PNG", optimize=True)
+    return content.getvalue()

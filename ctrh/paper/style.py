@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from importlib.resources import files
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 
-from ctrh.paper.outputs import results_dir, save_rows
+from ctrh.paper.outputs import compact_png, results_dir, save_rows
 from ctrh.store import replacing
 
 COLUMN, PAGE = 3.4, 7.0  # widths in inches of one column and of both
+PICTURES_DPI = 150  # the pictures themselves have no more pixels than that
 
 BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN, GREY = (
     "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #8C6D31 #595959".split()
@@ -111,14 +115,20 @@ def clear_ticks(ax: Axes) -> Axes:
 
 
 def save_figure(fig: Figure, name: str, profile: str, rows: pd.DataFrame, source: str) -> Path:
-    """Writes ``name``.svg, ``name``.png and, with the ``rows`` it was drawn from, ``name``.csv; the PNG's path.
+    """Writes ``name``.png, ``name``.svg and, with the ``rows`` it was drawn from, ``name``.csv; the PNG's path.
 
-    ``source`` says in small print under the figure where its data come from. The same figure gives the same bytes.
+    A page of pictures is written as PNG only: as SVG it would be larger and no sharper. ``source`` says in small print
+    under the figure where its data come from. The same figure gives the same bytes.
     """
     fig.text(0.5, -0.005, source, ha="center", va="top", fontsize=5.5, color="#737373")
     folder = results_dir(profile)
-    for suffix, metadata in ((".svg", {"Date": None, "Creator": "ctrh"}), (".png", {"Software": None})):
-        with replacing(folder / f"{name}{suffix}") as temporary:
-            fig.savefig(temporary, metadata=metadata)
+    pictures = any(np.ndim(image.get_array()) == 3 for image in fig.findobj(AxesImage))
+    pixels = io.BytesIO()
+    fig.savefig(pixels, format="png", dpi=PICTURES_DPI if pictures else None, metadata={"Software": None})
+    with replacing(folder / f"{name}.png") as temporary:
+        temporary.write_bytes(compact_png(pixels.getvalue()))
+    if not pictures:
+        with replacing(folder / f"{name}.svg") as temporary:
+            fig.savefig(temporary, metadata={"Date": None, "Creator": "ctrh"})
     save_rows(rows, name, profile)
     return folder / f"{name}.png"
