@@ -34,7 +34,7 @@ from ctrh.encoding import mode
 from ctrh.guide.batches import batch_by_batch
 from ctrh.guide.clip import Guide
 from ctrh.guide.weights import SHIPPED, check_matches, read_weights, weights_folder
-from ctrh.store import cached_arrays, content_key
+from ctrh.store import cached_rows, content_key
 
 Parts = tuple[nn.Module, int, Preprocess]
 
@@ -200,33 +200,28 @@ def backbone_features(
     batch_size: int = 64,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
-    """The features of the pictures ``indices`` (all by default) -> (N, F) float32, computed once, cached."""
+    """The features of the pictures ``indices`` (all by default) -> (N, F) float32; of each picture computed once, cached."""
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
 
-    def compute() -> dict[str, np.ndarray]:
-        features = np.empty((len(indices), backbone.width), dtype=np.float32)
+    def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
+        features = np.empty((len(rows), backbone.width), dtype=np.float32)
         # Convolutions are a third faster in this layout of memory.
         layout = torch.channels_last
         module = copy.deepcopy(backbone.module).to(device, memory_format=layout)
 
-        def read(pixels: Tensor) -> np.ndarray:
+        def read(pixels: Tensor) -> tuple[np.ndarray]:
             with torch.inference_mode():
-                return module(pixels.to(device, memory_format=layout)).float().cpu().numpy()
+                return (module(pixels.to(device, memory_format=layout)).float().cpu().numpy(),)
 
+        prepare = lambda index: backbone.preprocess(images[index])  # noqa: E731
         with mode(module, training=False):
-            for rows, found in batch_by_batch(
-                indices,
-                lambda index: backbone.preprocess(images[index]),
-                read,
-                f"{backbone.name} features",
-                batch_size,
-                device,
-            ):
-                features[rows] = found
+            title = f"{backbone.name} features"
+            for place, (found,) in batch_by_batch(rows, prepare, read, title, batch_size, device):
+                features[place] = found
         return {"features": features}
 
-    key = content_key(images.key, indices, backbone.key)
-    return cached_arrays("backbone-features", key, compute)["features"]
+    key = content_key("by photo", images.key, backbone.key)
+    return cached_rows("backbone-features", key, indices, compute)["features"]
 
 
 def _torchvision(

@@ -133,6 +133,38 @@ def cached_arrays(
     return arrays
 
 
+def cached_rows(
+    name: str,
+    key: str,
+    rows: np.ndarray,
+    compute: Callable[[np.ndarray], Mapping[str, np.ndarray]],
+    at_once: int = 20_000,
+) -> dict[str, np.ndarray]:
+    """The named arrays of ``compute(rows)``, whose first axis is that of the (N,) ``rows``; each row computed once.
+
+    As :func:`cached_arrays`, but a second call computes only those rows that no call before has asked for. Stored after
+    every ``at_once`` rows, so an interrupted call goes on from there. What ``compute`` gives for a row must depend on the
+    row alone.
+    """
+    if not len(rows):
+        return dict(compute(rows))
+    path = stored_path(name, key)
+    known = _stored(path) or {"rows": np.empty(0, dtype=np.int64)}
+    if not np.isin(rows, known["rows"]).all():
+        with one_at_a_time(path):
+            known = _stored(path) or known
+            missing = np.setdiff1d(rows, known["rows"])
+            for start in range(0, len(missing), at_once):
+                chunk = missing[start : start + at_once]
+                found = {"rows": chunk, **compute(chunk)}
+                known = {field: np.concatenate([known.get(field, v[:0]), v]) for field, v in found.items()}
+                with replacing(path) as temporary:
+                    np.savez(temporary, **known)
+    order = np.argsort(known["rows"])
+    places = order[np.searchsorted(known["rows"], rows, sorter=order)]
+    return {field: values[places] for field, values in known.items() if field != "rows"}
+
+
 def _stored(path: Path) -> dict[str, np.ndarray] | None:
     if not path.exists():
         return None

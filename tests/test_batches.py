@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ctrh.guide.batches import AT_ONCE, batch_by_batch
+from ctrh.guide.batches import AT_LEAST, AT_ONCE, batch_by_batch
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def threads():
     torch.set_num_threads(before)
 
 
-def doubled(rows, batch_size, compute=lambda x: 2 * x):
+def doubled(rows, batch_size, compute=lambda x: (2 * x,)):
     return list(
         batch_by_batch(np.asarray(rows), lambda row: torch.tensor([float(row)]), compute, "", batch_size)
     )
@@ -33,7 +33,7 @@ def test_every_picture_once_and_in_order(threads, number):
         (15, 20),
         (20, 23),
     ]
-    assert torch.cat([values for _, values in found]).flatten().tolist() == [2 * n for n in range(100, 123)]
+    assert torch.cat([values for _, (values,) in found]).flatten().tolist() == [2 * n for n in range(100, 123)]
     assert torch.get_num_threads() == number
 
 
@@ -44,6 +44,7 @@ def test_threads_are_shared_out_and_given_back_after_an_error(threads):
     def waits_for_the_others(x):
         together.wait(timeout=60)  # BrokenBarrierError if fewer than four are under way at once
         seen.append(torch.get_num_threads())
+        return (x,)
 
     doubled(range(8), 1, waits_for_the_others)
     assert seen == [1] * 8
@@ -55,9 +56,16 @@ def test_threads_are_shared_out_and_given_back_after_an_error(threads):
 def test_fewer_batches_than_threads_have_several_each(threads):
     threads(4)
     seen = []
-    doubled(range(2), 1, lambda x: seen.append(torch.get_num_threads()))
+    doubled(range(2), 1, lambda x: (seen.append(torch.get_num_threads()) or x,))
     assert seen == [2, 2]
 
 
 def test_nothing_to_do():
     assert doubled([], 5) == []
+
+
+def test_short_batches_are_filled_up_with_what_is_cut_off_again():
+    sizes = []
+    found = doubled(range(70), 64, lambda x: (sizes.append(len(x)) or 2 * x,))
+    assert sizes == [64, AT_LEAST]
+    assert [len(values) for _, (values,) in found] == [64, 6]

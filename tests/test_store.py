@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctrh.store import cache_dir, cached_arrays, content_key, replacing
+from ctrh.store import cache_dir, cached_arrays, cached_rows, content_key, replacing, stored_path
 
 
 @dataclass(frozen=True)
@@ -105,3 +105,38 @@ def test_an_interrupted_computation_leaves_nothing(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cached_arrays("test", "k", compute)
     assert not (cache_dir() / "test" / "k.npz").exists()
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=12), max_size=6), st.integers(1, 7))
+def test_rows_are_computed_once_whatever_is_asked_for_together(asked, at_once):
+    computed = []
+
+    def compute(rows):
+        computed.extend(rows.tolist())
+        return {"square": rows**2, "pair": np.stack([rows, -rows], axis=1).astype(np.float32)}
+
+    key = content_key("rows", asked, at_once)
+    stored_path("rows", key).unlink(missing_ok=True)
+    for rows in asked:
+        rows = np.array(rows, dtype=np.int64)
+        found = cached_rows("rows", key, rows, compute, at_once)
+        np.testing.assert_array_equal(found["square"], rows**2)
+        np.testing.assert_array_equal(found["pair"], np.stack([rows, -rows], axis=1))
+    assert sorted(computed) == sorted({row for rows in asked for row in rows})
+
+
+def test_an_interrupted_computation_of_rows_keeps_its_chunks(tmp_path):
+    computed = []
+
+    def compute(rows):
+        if 7 in rows and len(computed) < 7:
+            raise KeyboardInterrupt
+        computed.extend(rows.tolist())
+        return {"square": rows**2}
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_rows("rows", "interrupted", np.arange(9), compute, at_once=3)
+    assert computed == [0, 1, 2, 3, 4, 5]
+    computed += [None]  # from here on 7 is no trouble
+    assert cached_rows("rows", "interrupted", np.arange(9), compute, at_once=3)["square"][7] == 49
+    assert computed == [0, 1, 2, 3, 4, 5, None, 6, 7, 8]

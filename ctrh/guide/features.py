@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from ctrh.data.photos import Images
 from ctrh.guide.batches import batch_by_batch
 from ctrh.guide.clip import Guide
-from ctrh.store import cached_arrays, content_key
+from ctrh.store import cached_rows, content_key
 
 
 class ImageFeatures(NamedTuple):
@@ -25,32 +25,24 @@ class ImageFeatures(NamedTuple):
 def image_features(
     guide: Guide, images: Images, indices: np.ndarray | None = None, batch_size: int = 64
 ) -> ImageFeatures:
-    """The two (N, D) float32 arrays of the N photos ``indices`` (default: all), in that order, cached on
-    disk.
+    """The two (N, D) float32 arrays of the N photos ``indices`` (default: all), in that order.
 
-    Streams: beside the result, memory holds a few batches of pictures and their tokens.
+    Every photo is computed once for a guide's weights and cached on disk, whichever photos it is asked for with.
     """
     indices = np.arange(len(images)) if indices is None else np.asarray(indices)
 
-    def compute() -> dict[str, np.ndarray]:
-        class_token = np.empty((len(indices), guide.width), dtype=np.float32)
+    def read(pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        tokens = guide.image_tokens(pixels).float()  # (B, 1+P, D)
+        return tokens[:, 0].cpu().numpy(), normalize(tokens, dim=-1).mean(dim=1).cpu().numpy()
+
+    def compute(rows: np.ndarray) -> dict[str, np.ndarray]:
+        class_token = np.empty((len(rows), guide.width), dtype=np.float32)
         mean_token = np.empty_like(class_token)
-
-        def read(pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-            tokens = guide.image_tokens(pixels).float()
-            return tokens[:, 0].cpu().numpy(), normalize(tokens, dim=-1).mean(dim=1).cpu().numpy()
-
-        batches = batch_by_batch(
-            indices,
-            lambda index: guide.preprocess(images[index]),
-            read,
-            "image features",
-            batch_size,
-            guide.device,
-        )
-        for rows, (own, mean) in batches:
-            class_token[rows], mean_token[rows] = own, mean
+        prepare = lambda index: guide.preprocess(images[index])  # noqa: E731
+        batches = batch_by_batch(rows, prepare, read, "image features", batch_size, guide.device)
+        for place, (own, mean) in batches:
+            class_token[place], mean_token[place] = own, mean
         return {"class_token": class_token, "mean_token": mean_token}
 
-    key = content_key(guide.key, images.key, indices)
-    return ImageFeatures(**cached_arrays("guide-features", key, compute))
+    key = content_key("by photo", guide.key, images.key)
+    return ImageFeatures(**cached_rows("guide-features", key, indices, compute))

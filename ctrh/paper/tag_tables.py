@@ -22,7 +22,7 @@ from ctrh.guide.pretrain import PretrainConfig, corpus
 from ctrh.guide.quality import TagQuality, r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
 from ctrh.paper.profiles import DatasetSettings, Profile
-from ctrh.paper.tasks import TagConfig, features_of, mixed_guide_of, photos_of, text_of
+from ctrh.paper.tasks import TagConfig, mixed_guide_of, photos_of, text_of
 from ctrh.store import cached_arrays, content_key
 
 # Of MIRFLICKR-25K (Huiskes and Lew, 2008); what its authors do not print is not here.
@@ -188,7 +188,7 @@ def _replaced_quality(
     )
 
     def compute() -> dict[str, np.ndarray]:
-        features = features_of(photos, config, guide, rows)
+        features = image_features(guide, photos.images, rows)
         counts = tags_to_keep(photos.tags[rows], photos.common)
         given = replaced_tags(features, text_of(photos, settings.data, config), counts, scoring)
         return {

@@ -12,7 +12,7 @@ from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
 from ctrh.data.photos import Images, Photos, Split
 from ctrh.data.scenes import clean_tags
 from ctrh.guide.clip import Guide
-from ctrh.guide.features import ImageFeatures, image_features
+from ctrh.guide.features import image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, replaced_tags, tags_to_keep
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, word_vectors
@@ -148,7 +148,7 @@ def tags_of(
     def replace_tags() -> dict[str, np.ndarray]:
         counts = tags_to_keep(photos.tags[rows], photos.common)
         text = text_of(photos, data, replace(config, words=None))
-        tags = replaced_tags(features_of(photos, config, guide, rows), text, counts, settings)
+        tags = replaced_tags(image_features(guide, photos.images, rows), text, counts, settings)
         return {"photos": rows[tags.nonzero()[0]], "words": tags.nonzero()[1]}
 
     # Eq. (2) has been done: of the settings those that concern scores are left.
@@ -157,14 +157,6 @@ def tags_of(
     stored = cached_arrays("replaced-tags", key, replace_tags)
     ones = np.ones(len(stored["words"]), dtype=bool)
     return sp.csr_array((ones, (stored["photos"], stored["words"])), shape=photos.tags.shape)
-
-
-def features_of(photos: Photos, config: TagConfig, guide: Guide, rows: np.ndarray) -> ImageFeatures:
-    """What Eq. (4)-(8) need of the photos ``rows``, from ``guide``, one of the guides of ``config``."""
-    if guide.key != guide_of(config.guide).key:
-        return image_features(guide, photos.images, rows)
-    # The zero-shot guide's of all photos are on disk: codes are made from them.
-    return ImageFeatures(*(part[rows] for part in image_features(guide, photos.images)))
 
 
 def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:

@@ -56,12 +56,7 @@ def load_pairs(data: CrossData, features: FeatureConfig) -> Pairs:
     chosen = chosen_split(photos, data)
     rows = np.concatenate([chosen.query, chosen.database])
     guide = guide_for(photos, chosen, features)
-    if features.flip is None:
-        image = image_features(guide, photos.images).class_token[
-            rows
-        ]  # all photos: other notebooks have them
-    else:
-        image = image_features(guide, photos.images, rows).class_token
+    image = image_features(guide, photos.images, rows).class_token
     text = text_features(guide, photos, rows, data.texts)
     image, labels = _unit(image), photos.labels[rows]
     queries = len(chosen.query)
