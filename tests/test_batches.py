@@ -67,5 +67,5 @@ def test_nothing_to_do():
 def test_short_batches_are_filled_up_with_what_is_cut_off_again():
     sizes = []
     found = doubled(range(70), 64, lambda x: (sizes.append(len(x)) or 2 * x,))
-    assert sizes == [64, AT_LEAST]
+    assert sorted(sizes) == [AT_LEAST, 64]
     assert [len(values) for _, (values,) in found] == [64, 6]
