@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -64,15 +64,15 @@ def features_of(images: Images, spec: EncoderSpec, guide: Guide) -> np.ndarray:
 class PhotoSearch:
     """``hasher`` and ``backbone`` turn a picture into a code; ``index`` holds the codes of the photos ``names``.
 
-    ``load_text_guide`` gives the guide whose text features the hasher has learned from; ``folder``: where the photos
-    lie, for showing them.
+    ``text_guide``: the guide whose text features the hasher has learned from, None where no words will ask; ``folder``:
+    where the photos lie, for showing them.
     """
 
     hasher: CTRH
     backbone: Backbone
     index: HammingIndex
     names: tuple[str, ...]
-    load_text_guide: Callable[[], Guide]
+    text_guide: Guide | None
     folder: Path
 
     def __post_init__(self) -> None:
@@ -92,7 +92,9 @@ class PhotoSearch:
 
         :mod:`ctrh.methods.text_codes` says how; photos of equal codes come in the order of the index.
         """
-        features = self.load_text_guide().text_features([text])  # (1, D)
+        if self.text_guide is None:
+            raise ValueError("this search was loaded without text=True: it answers pictures only")
+        features = self.text_guide.text_features([text])  # (1, D)
         scores = text_scores(self.hasher, unpack(self.index.codes, self.index.bits), features)[0]
         best = np.argsort(-scores, kind="stable")[:k]
         return [(self.names[row], float(scores[row])) for row in best]
@@ -134,8 +136,8 @@ def save_search(
     _write_json(out / CONFIG, settings)
 
 
-def load_search(path: str | Path) -> PhotoSearch:
-    """Reads the folder that :func:`save_search` wrote.
+def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
+    """Reads the folder that :func:`save_search` wrote. ``text``: also what searching by words needs.
 
     Raises ``ValueError`` for another or incomplete folder, and when the backbone's weights are not those of the
     training any more: its codes would be compared with codes of other features.
@@ -152,7 +154,8 @@ def load_search(path: str | Path) -> PhotoSearch:
         tuned = path / TUNED_GUIDE if config["tuned_guide"] else None
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is damaged ({error}): fit the model again") from error
-    backbone = spec.load_backbone()
+    guide = spec.load_guide() if spec.backbone == "guide" or text else None
+    backbone = spec.load_backbone(guide)
     if backbone.key != config["backbone_key"]:
         raise ValueError(
             f"the weights of {spec.backbone} are not those that {path} was fitted with: fit it again"
@@ -162,17 +165,12 @@ def load_search(path: str | Path) -> PhotoSearch:
     except SafetensorError as error:
         raise ValueError(f"{path / WEIGHTS} is damaged ({error}): fit the model again") from error
     index = HammingIndex.load(path / INDEX)
-    return PhotoSearch(hasher, backbone, index, names, lambda: _text_guide(spec, tuned), folder)
-
-
-def _text_guide(spec: EncoderSpec, tuned: Path | None) -> Guide:
-    guide = spec.load_guide()
-    if tuned is None:
-        return guide
-    try:
-        return guide.with_weights(load_file(tuned))
-    except SafetensorError as error:
-        raise ValueError(f"{tuned} is damaged ({error}): fit the model again") from error
+    if guide is not None and tuned is not None and text:
+        try:
+            guide = guide.with_weights(load_file(tuned))
+        except SafetensorError as error:
+            raise ValueError(f"{tuned} is damaged ({error}): fit the model again") from error
+    return PhotoSearch(hasher, backbone, index, names, guide if text else None, folder)
 
 
 def _write_json(path: Path, value: object) -> None:

@@ -125,14 +125,14 @@ def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
     sheet = tmp_path / "sheet.png"
     assert main(["search", str(fit.out), "--text", "red colour", "-k", "12", "--sheet", str(sheet)]) == 0
     rows = printed_rows(capsys)
-    found = load_search(fit.out)
+    found = load_search(fit.out, text=True)
     codes = unpack(found.index.codes, 8)
-    expected = text_scores(found.hasher, codes, found.load_text_guide().text_features(["red colour"]))[0]
+    expected = text_scores(found.hasher, codes, found.text_guide.text_features(["red colour"]))[0]
     assert [row[2] for row in rows] == [found.names[i] for i in np.argsort(-expected, kind="stable")]
     assert [float(row[1]) for row in rows] == pytest.approx(sorted(expected, reverse=True), abs=6e-4)
     assert Image.open(sheet).size == (960, 570)
     vocabulary = read_folder(folder).vocabulary
-    text = found.load_text_guide().text_features(vocabulary)
+    text = found.text_guide.text_features(vocabulary)
     np.testing.assert_allclose(found.hasher.network.text.numpy(), text, atol=1e-5)
     if alpha != "0":
         (fit.out / "guide.safetensors").write_bytes(b"half")

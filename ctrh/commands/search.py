@@ -17,7 +17,7 @@ TILE, CAPTION, COLUMNS = 160, 30, 6
 
 def run(args: Namespace) -> None:
     if args.text is not None:
-        found = load_search(args.model)
+        found = load_search(args.model, text=True)
         query, title, measure = Image.new("RGB", (TILE, TILE), "white"), args.text, "cosine"
         shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text, args.k)]
     else:
