@@ -66,8 +66,8 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lr_backbone", "lr_head", "lr_tags", "momentum", "weight_decay", "workers", "seed"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:  # nor NaN
+                raise ValueError(f"{name} must be 0 or more, got {getattr(self, name)}")
         if self.schedule not in ("constant", "cosine"):
             raise ValueError(f'schedule must be "constant" or "cosine", got {self.schedule!r}')
 

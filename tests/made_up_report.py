@@ -19,13 +19,13 @@ from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, random_split
 from ctrh.paper.cost_tables import MEASURED
 from ctrh.paper.outputs import save_rows
-from ctrh.paper.profiles import SMOKE
 from ctrh.paper.published import TABLES, published_table
 from ctrh.paper.report import explorer
 from ctrh.paper.report.artefacts import artefacts
 from ctrh.paper.report.queries import save_text_queries
 from ctrh.paper.style import save_figure
 from ctrh.retrieval.metrics import evaluate
+from profiles.smoke import PROFILE as SMOKE
 
 # Words that a page must not take for its own markup, or for the end of its data.
 WORDS = (

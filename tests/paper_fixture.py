@@ -4,7 +4,6 @@ networks with random weights.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -15,41 +14,15 @@ from flickr_fixtures import NOISE, write_mirflickr, write_nuswide
 from open_clip.model import CLIP
 from safetensors.torch import save_file
 
-# What keeps a run on a few photos short; everything else is the paper's own.
-CHANGES = {
-    "base": "paper",
-    "seeds": [0],
-    "bits": [4, 8],
-    "top": 10,
-    "datasets": {
-        "mirflickr": {"data": {"queries": 5, "train": 10}},
-        "nuswide": {"data": {"queries": 5, "train": 10}},
-    },
-    "finetune": {"epochs": 1, "batch": 5},
-    "train": {"epochs": 1, "batch_size": 5},
-    "cross": {
-        "datasets": {name: {"data": {"queries": 3, "train": 5}} for name in ("mirflickr", "nuswide")},
-        "flip": {"finetune": {"epochs": 1, "batch": 4}, "unmasked": 0},
-        "fjsph": {"width": 8, "train": {"epochs": 1, "batch_size": 4}},
-        "bits": [8],
-        "ablation_bits": 8,
-        "seeds": [0],
-        "ks": [5],
-        "speed_pictures": 2,
-        "speed_vit": False,
-    },
-    "study": {"bits": 8, "alphas": [0, 0.5], "margins": [0.7, 0.9], "tag_balances": [0, 15], "noise_rates": [1]},
-}
+PROFILE = Path(__file__).with_name("paper-fixture.py")
 
 
-def write_everything(folder: Path, changes: dict = CHANGES) -> dict[str, Path]:
-    """The profile file, the folder of data and that of weights, below ``folder``."""
+def write_everything(folder: Path) -> dict[str, Path]:
+    """The profile file, and below ``folder`` the folder of data and that of weights."""
     write_mirflickr(folder / "data", photos=20, words=10, size=(256, 240))
     write_nuswide(folder / "data" / "nuswide", photos=24, words=10, size=(256, 240))
     write_weights(folder / "weights")
-    profile = folder / "paper-fixture.json"
-    profile.write_text(json.dumps(changes))
-    return {"profile": profile, "data": folder / "data", "weights": folder / "weights"}
+    return {"profile": PROFILE, "data": folder / "data", "weights": folder / "weights"}
 
 
 def write_weights(folder: Path) -> None:

@@ -46,7 +46,6 @@ def main(folder: Path) -> None:
     own = {"CTRH_CACHE": "cache", "CTRH_FIGURES": "figures", "TORCH_HOME": "home", "HF_HOME": "home"}
     environ = {name: str(folder / below) for name, below in own.items()} | {"HF_HUB_OFFLINE": "1"}
     names = {
-        str(outside["profile"]): "paper-fixture.json",
         str(outside["data"]): "DATA",
         str(outside["weights"]): "WEIGHTS",
         str(folder): "FOLDER",

@@ -9,18 +9,18 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.photos import random_split
-from ctrh.paper import profiles
 from ctrh.paper import runs as experiments
 from ctrh.paper.tasks import HashingTask
 from ctrh.training import TrainConfig
+from profiles.smoke import PROFILE as SMOKE
 
 TINY = replace(
-    profiles.SMOKE,
+    SMOKE,
     train=TrainConfig(epochs=1, lr_head=0.01),
     top=10,
     bits=(8, 16),
     seeds=(0, 1, 2),
-    study=replace(profiles.SMOKE.study, bits=16),
+    study=replace(SMOKE.study, bits=16),
 )
 
 

@@ -1,4 +1,4 @@
-"""What lacks is said at once and with its remedy; what is there is named."""
+"""What is missing is said at once and with its remedy; what is there is named."""
 
 from dataclasses import replace
 from urllib.error import URLError
@@ -14,8 +14,10 @@ from ctrh.guide import weights
 from ctrh.guide.word_vectors import StoredVectors
 from ctrh.paper import check as module
 from ctrh.paper.check import PreflightError, preflight
-from ctrh.paper.profiles import DEMO, PAPER, DataConfig
+from ctrh.paper.profiles import DataConfig
 from ctrh.paper.tasks import photos_of
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +42,7 @@ def test_the_embedded_profiles_need_nothing(capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_everything_that_lacks_is_said_at_once():
+def test_everything_missing_is_said_at_once():
     with torch.device("meta"), pytest.raises(PreflightError) as caught:
         preflight(PAPER)
     lines = str(caught.value).splitlines()

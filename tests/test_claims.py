@@ -26,9 +26,11 @@ from ctrh.paper.claims import (
     to_markdown,
 )
 from ctrh.paper.effects import interval
-from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import make_run, results
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
+from profiles.smoke import PROFILE as SMOKE
 
 
 def cell(name: str, bits: int = 16) -> Cell:

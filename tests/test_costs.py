@@ -12,7 +12,9 @@ from ctrh.methods.wshrca import WSHRCAConfig
 from ctrh.paper import cost_tables, costs
 from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, memory_in_words, save_cost_table
 from ctrh.paper.costs import Candidate, Cost, article_candidates, median_interval, parameter_megabytes
-from ctrh.paper.profiles import DEMO, PAPER, SMOKE
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
+from profiles.smoke import PROFILE as SMOKE
 
 CTRH_SMALL = Candidate("CTRH", CTRHConfig(bits=8), "small-alexnet", None, (5, 16))
 WSHRCA_SMALL = Candidate("WSHRCA", WSHRCAConfig(bits=8), "small-alexnet", None, (5, 12))

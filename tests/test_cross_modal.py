@@ -20,13 +20,16 @@ from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs
 from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
+from profiles.smoke import PROFILE as SMOKE
 
 CROSS = CrossConfig(
     datasets=(CrossData(DataConfig("tiny"), "mirflickr", database=20, train=14),),
     flip=FlipConfig(FinetuneConfig(epochs=1, batch=4), ratio=0.5, unmasked=0),
     tuned=8,
     fjsph=replace(
-        profiles.SMOKE.cross.fjsph, width=8, train=TrainConfig(epochs=2, batch_size=8, lr_head=0.1)
+        SMOKE.cross.fjsph, width=8, train=TrainConfig(epochs=2, batch_size=8, lr_head=0.1)
     ),
     bits=(8,),
     ablation_bits=8,
@@ -35,7 +38,7 @@ CROSS = CrossConfig(
     speed_pictures=2,
     speed_vit=False,
 )
-TINY = replace(profiles.SMOKE, cross=CROSS, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
+TINY = replace(SMOKE, cross=CROSS, train=TrainConfig(epochs=1, batch_size=8, lr_head=0.01), heads=2)
 ONE_SEED = replace(TINY, cross=replace(CROSS, seeds=(0,)))
 CACHED = (tasks.hashing_task, tasks.photos_of, tasks.guide_of, tasks.mixed_guide_of, load_pairs)
 
@@ -286,11 +289,11 @@ def test_data_sets_follow_the_profile(photos, monkeypatch):
 
 
 def test_every_profile_has_its_settings():
-    for profile in (profiles.SMOKE, profiles.DEMO, profiles.PAPER):
+    for profile in (SMOKE, DEMO, PAPER):
         assert profile.cross.ablation_bits in profile.cross.bits
         own = {each.article for each in profile.datasets}
         assert all(each.article in own or each.optional for each in profile.cross.datasets)
-    paper = profiles.PAPER.cross
+    paper = PAPER.cross
     assert [each.name for each in paper.datasets] == ["mirflickr", "nuswide", "coco"]
     assert {16, 32, 64, 128} == set(paper.bits) and paper.ks == (50, 1000)
     with pytest.raises(ValueError, match="texts must be one of words, captions"):

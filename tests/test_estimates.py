@@ -1,4 +1,4 @@
-"""Estimates: numbers multiplied by hand, what is measured at all, and profiles side by side."""
+"""Estimates: numbers multiplied by hand, what is measured at all, on disk and in memory."""
 
 from dataclasses import replace
 
@@ -11,8 +11,7 @@ from ctrh.paper import estimates
 from ctrh.paper.apart import measured_apart
 from ctrh.paper.estimate_plots import hours_of_steps
 from ctrh.paper.estimates import STEPS, WORK, Measured, Task, disk_rows, estimate_rows, tasks
-from ctrh.paper.profiles import DEMO, PAPER
-from ctrh.paper.side_by_side import profiles_side_by_side
+from profiles.paper import PROFILE as PAPER
 
 ONE_SECOND = {what: Measured(1.0, 100.0, 10.0) for what in WORK}
 
@@ -80,11 +79,3 @@ def test_marks_show_the_hours():
     assert np.sort(shown).tolist() == pytest.approx(np.sort(rows.hours).tolist())
     assert [label.get_text() for label in ax.get_yticklabels()] == list(STEPS.values())
     plt.close(ax.figure)
-
-
-def test_profiles_side_by_side():
-    table = profiles_side_by_side(DEMO, PAPER)
-    assert table.loc["trainings of Tables 1, 2", "paper"] == "5 methods x 4 lengths x 3 seeds x 2 sets = 120"
-    assert table.loc["learning rates", "paper"] == "the article's"
-    assert table.loc["learning rates", "demo"] == "the article's times 100 to 3000"
-    assert table.loc["image network"].tolist() == ["guide, frozen", "alexnet, trained along"]

@@ -155,14 +155,13 @@ def test_without_python_the_remedy_is_told(clone, tmp_path):
 
 def test_profiles_of_ones_own_and_folders_become_variables(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine.json").write_text("{}")
+    (tmp_path / "mine.py").write_text("PROFILE = None")
     (tmp_path / "d").mkdir()
-    options = launch.parser().parse_args(["--profile", "mine.json", "--data", "d", "--weights", "d"])
-    assert options.profile == ("mine", tmp_path / "mine.json")
+    options = launch.parser().parse_args(["--profile", "mine.py", "--data", "d", "--weights", "d"])
+    assert options.profile == tmp_path / "mine.py"
     folder = str(tmp_path / "d")
     assert launch.chosen(options) == {
-        "CTRH_PROFILE": "mine",
-        "CTRH_PROFILE_FILE": str(tmp_path / "mine.json"),
+        "CTRH_PROFILE": str(tmp_path / "mine.py"),
         "CTRH_DATA": folder,
         "CTRH_WEIGHTS": folder,
     }
@@ -170,18 +169,20 @@ def test_profiles_of_ones_own_and_folders_become_variables(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("name", "message"),
+    ("name", "text", "message"),
     [
-        ("big", "or a file NAME.json"),
-        ("none.json", "no file"),
-        ("demo.json", "none of"),
-        ("a b.json", "letters"),
+        ("big", "", "or a file NAME.py"),
+        ("mine.json", "", "or a file NAME.py"),
+        ("none.py", None, "No such file"),
+        ("demo.py", "", "none of"),
+        ("a b.py", "", "letters"),
+        ("slip.py", "seeds = (0,)\nbits = (16\n", "slip.py, line 2: '(' was never closed"),
     ],
 )
-def test_names_that_no_profile_can_have(tmp_path, monkeypatch, capsys, name, message):
+def test_files_that_cannot_be_a_profile(tmp_path, monkeypatch, capsys, name, text, message):
     monkeypatch.chdir(tmp_path)
-    if name != "none.json":
-        (tmp_path / name).write_text("{}")
+    if text is not None:
+        (tmp_path / name).write_text(text)
     with pytest.raises(SystemExit):
         launch.parser().parse_args(["--profile", name])
     assert message in capsys.readouterr().err

@@ -20,8 +20,8 @@ from ctrh.paper.noise import (
     save_noise_table,
     tag_rows,
 )
-from ctrh.paper.profiles import SMOKE
 from ctrh.paper.runs import make_run
+from profiles.smoke import PROFILE as SMOKE
 
 PROFILE = replace(SMOKE, seeds=(0, 1), study=replace(SMOKE.study, noise_rates=(0.0, 1.0, 2.0), bits=16))
 

@@ -216,6 +216,7 @@ def clone(tmp_path):
         root.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, root / name)
     shutil.copytree(ROOT / "ctrh", root / "ctrh", ignore=shutil.ignore_patterns("__pycache__", "weights"))
+    shutil.copytree(ROOT / "profiles", root / "profiles")
     write_notebook(root / "notebooks" / "01_a.ipynb", WRITES + "print(profile, os.environ['CTRH_JOBS'])")
     write_notebook(root / "notebooks" / "02_b.ipynb", "import time\ntime.sleep(600)")
     return root

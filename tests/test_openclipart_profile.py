@@ -10,7 +10,7 @@ from PIL import Image
 
 from ctrh.data.registry import load_photos
 from ctrh.data.tables import FolderError, write_table
-from ctrh.paper import openclipart
+from ctrh.paper import own_data
 from ctrh.paper.launch import PROFILES
 from ctrh.paper.profiles import DataConfig, Profile
 from ctrh.paper.tasks import hashing_task, photos_of
@@ -54,7 +54,7 @@ def test_drawings_are_found_in_the_data_folder_or_below_it(converted, monkeypatc
 def test_all_methods_of_table_1_are_planned_on_the_same_features():
     profile = Profile.named("openclipart")
     assert "openclipart" in PROFILES
-    planned = openclipart.runs(profile, "efficientnet-lite0")
+    planned = own_data.runs(profile, "efficientnet-lite0")
     assert len(planned) == 8 * len(profile.bits) * len(profile.seeds)
     assert {run.inputs.backbone for run in planned} == {"efficientnet-lite0"}
     variants = {run.method: run.tags.variant if run.tags else None for run in planned}
@@ -72,7 +72,7 @@ def test_tables_have_nothing_published_beside_them(converted):
         bits=(16,),
         study=replace(profile.study, backbones=(("guide", "guide"),)),
     )
-    openclipart.write_tables(profile)
+    own_data.write_tables(profile)
     table = (converted / "figures" / "openclipart" / "table1.csv").read_text().splitlines()
     assert table[0].endswith("published") and len(table) == 3
     assert all(line.endswith(",") for line in table[1:])

@@ -3,14 +3,13 @@
 What is small are the data (two dozen photos in the official layouts), the epochs (one), and the lists of what is tried.
 """
 
-import json
 import os
 import subprocess
 from pathlib import Path
 
 import nbformat
 import pytest
-from paper_fixture import CHANGES, write_everything
+from paper_fixture import PROFILE, write_everything
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.slow
@@ -38,8 +37,8 @@ def run(outside, folder, *arguments):
 
 
 def profile_file(folder, name, changes):
-    path = folder / f"{name}.json"
-    path.write_text(json.dumps({**CHANGES, **changes}))
+    path = folder / f"{name}.py"
+    path.write_text(f"{PROFILE.read_text()}\nPROFILE = replace(PROFILE, {changes})\n")
     return path
 
 
@@ -50,7 +49,7 @@ NOTEBOOKS = ("01", "02", "04", "09")
 
 def test_the_notebooks_run(everything, tmp_path):
     # One data set, for the time; the other one is the next test's.
-    profile = profile_file(tmp_path, "one-dataset", {"datasets": {**CHANGES["datasets"], "nuswide": None}})
+    profile = profile_file(tmp_path, "one-dataset", "datasets=PROFILE.datasets[:1]")
     done = run({**everything, "profile": profile}, tmp_path, "--only", *NOTEBOOKS)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
     results = tmp_path / "figures" / "one-dataset"
@@ -87,8 +86,8 @@ def test_both_data_sets_and_all_networks_pass_the_check(everything, tmp_path):
 def test_what_lacks_is_named_before_anything_runs(everything, tmp_path):
     (tmp_path / "empty").mkdir()
     # Without the torchvision networks, whose hub would be tried.
-    none = {"backbones": {"AlexNet": None, "ResNet-50": None, "ViT-B-16": None}}
-    profile = profile_file(tmp_path, "lacking", {"backbone": "guide", "study": none})
+    study = "replace(PROFILE.study, backbones=PROFILE.study.backbones[3:])"
+    profile = profile_file(tmp_path, "lacking", f"backbone='guide', study={study}")
     refused = run({"profile": profile, "data": tmp_path / "empty", "weights": tmp_path / "empty"}, tmp_path)
     assert refused.returncode == 1 and not (tmp_path / "figures").exists()
     for part in (

@@ -24,7 +24,6 @@ from made_up_report import (
 )
 from PIL import Image
 
-from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
 from ctrh.paper.report import page
 from ctrh.paper.report.artefacts import CLAIMS as CLAIMS_SECTION
@@ -35,6 +34,9 @@ from ctrh.paper.report.provenance import commit, machine, settings_text
 from ctrh.paper.report.queries import chosen_queries, photo_queries, read_text_queries, save_text_queries
 from ctrh.paper.report.results import read_claims, read_results
 from ctrh.paper.tables import wide
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
+from profiles.smoke import PROFILE as SMOKE
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import Select, WebDriverWait
 
-from ctrh.paper.profiles import SMOKE
 from ctrh.paper.report import page
+from profiles.smoke import PROFILE as SMOKE
 
 WIDE, PHONE = (1280, 900), (360, 740)
 

@@ -9,10 +9,13 @@ import numpy as np
 import pandas as pd
 
 from ctrh.paper import selection
-from ctrh.paper.profiles import DEMO, PROFILES, SMOKE
+from ctrh.paper.launch import PROFILES
+from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import HASHERS
 from ctrh.paper.tasks import photos_of
 from ctrh.training import TrainingDiverged
+from profiles.demo import PROFILE as DEMO
+from profiles.smoke import PROFILE as SMOKE
 
 
 def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
@@ -67,7 +70,7 @@ def test_a_trial_that_diverges_loses_to_the_others(monkeypatch):
 
 
 def test_profiles_rates_name_methods_and_data_sets_that_exist():
-    for profile in PROFILES.values():
+    for profile in map(Profile.named, PROFILES):
         names = {each.data.name for each in profile.datasets}
         for method, dataset, factor in profile.rates:
             assert method in HASHERS and dataset in names and factor in (1.0, *DEMO.study.factors)

@@ -6,10 +6,12 @@ from dataclasses import asdict, replace
 import pytest
 from study_task import TINY
 
-from ctrh.paper.profiles import DEMO, PAPER, SMOKE
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import Run, make_run
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
+from profiles.smoke import PROFILE as SMOKE
 
 RUNS = {
     "ablation": ablation.variant_runs,

@@ -11,12 +11,13 @@ from study_task import TINY, task  # noqa: F401
 
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.costs import Cost
-from ctrh.paper.profiles import DEMO, PAPER
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import results, run_grid
 from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
 from ctrh.paper.study_plots import claim_dots, cost_scatter, effect_dots, sensitivity_panel, table_curves
 from ctrh.paper.tables import save_table, saved_tables, score_titles
+from profiles.demo import PROFILE as DEMO
+from profiles.paper import PROFILE as PAPER
 
 TOP = f"map_{DEMO.top}"
 METRICS = ("map_all", TOP, "encode_ms")

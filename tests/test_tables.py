@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from ctrh.paper import profiles
 from ctrh.paper.tables import (
     article_table,
     beside_published,
@@ -15,8 +14,9 @@ from ctrh.paper.tables import (
     to_markdown,
     wide,
 )
+from profiles.demo import PROFILE as DEMO
 
-DEMO = profiles.DEMO
+DEMO = DEMO
 
 
 TOP = f"map_{DEMO.top}"

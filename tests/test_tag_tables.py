@@ -13,7 +13,7 @@ from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.pretrain import PretrainConfig
 from ctrh.guide.quality import tag_quality
 from ctrh.guide.refine import RefineConfig, refine
-from ctrh.paper import profiles, tag_tables
+from ctrh.paper import tag_tables
 from ctrh.paper.tag_tables import (
     caption,
     change_in_words,
@@ -32,9 +32,10 @@ from ctrh.paper.tag_tables import (
     zero_shot_rows,
     zero_shot_trials,
 )
+from profiles.smoke import PROFILE as SMOKE
 
-SETTINGS = replace(profiles.SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
-PROFILE = replace(profiles.SMOKE, datasets=(SETTINGS,), finetune=FinetuneConfig(epochs=1, batch=8))
+SETTINGS = replace(SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
+PROFILE = replace(SMOKE, datasets=(SETTINGS,), finetune=FinetuneConfig(epochs=1, batch=8))
 
 
 @pytest.fixture

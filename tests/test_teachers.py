@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from ctrh.paper import teachers
-from ctrh.paper.profiles import SMOKE
 from ctrh.paper.teachers import at_equal_rates, taught_in_words, taught_rows, taught_runs
+from profiles.smoke import PROFILE as SMOKE
 
 RATES = (("CTRH", "scenes-mir", 20.0), ("WSHRCA", "scenes-mir", 5.0), ("CTRH", "scenes-nus", 7.0))
 

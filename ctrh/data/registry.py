@@ -1,7 +1,8 @@
-"""Data sets by name. A new one is a file with a function that returns `Photos`, and a line in ``DATASETS``."""
+"""Data sets by name. A new one is a function that returns `Photos`: named in ``DATASETS``, or under `register` anywhere."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Protocol, runtime_checkable
@@ -12,8 +13,9 @@ from PIL import Image
 from ctrh.data.photos import Images, Photos, Split, random_split
 from ctrh.store import content_key
 
+Load = Callable[..., Photos]
 # As text, so that naming a data set does not import the renderer of another.
-DATASETS = {
+DATASETS: dict[str, str | Load] = {
     "scenes-mir": "ctrh.data.scenes:scenes_mir",
     "scenes-nus": "ctrh.data.scenes:scenes_nus",
     "mirflickr": "ctrh.data.mirflickr:mirflickr",
@@ -25,6 +27,19 @@ DATASETS = {
 EMBEDDED = ("scenes-mir", "scenes-nus")
 
 
+def register(name: str) -> Callable[[Load], Load]:
+    """Decorator: makes a function that returns `Photos` known to :func:`load_photos` as ``name``, in this process. It takes
+    ``queries`` and ``train`` where they are to be chosen. ``ValueError`` for a name of the package's own data sets."""
+
+    def add(load: Load) -> Load:
+        if isinstance(DATASETS.get(name), str):
+            raise ValueError(f"there is a data set called {name!r} already: choose another name")
+        DATASETS[name] = load
+        return load
+
+    return add
+
+
 def load_photos(name: str, **protocol: str | int) -> Photos:
     """The data set ``name``, whole; ``protocol``: how it is to be used, for those that can be used in several ways.
 
@@ -32,8 +47,11 @@ def load_photos(name: str, **protocol: str | int) -> Photos:
     """
     if name not in DATASETS:
         raise ValueError(f"no data set is called {name!r}: choose one of {', '.join(DATASETS)}")
-    module, _, function = DATASETS[name].partition(":")
-    return getattr(import_module(module), function)(**protocol)
+    load = DATASETS[name]
+    if isinstance(load, str):
+        module, _, function = load.partition(":")
+        load = getattr(import_module(module), function)
+    return load(**protocol)
 
 
 @dataclass(frozen=True)

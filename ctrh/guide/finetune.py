@@ -53,6 +53,8 @@ class FinetuneConfig:
                 "need epochs >= 0, batch >= 2 (the other pairs of a batch are the negatives) and "
                 f"decay_every >= 1, got {self.epochs}, {self.batch} and {self.decay_every}"
             )
+        if not 0 < self.learning_rate < math.inf:  # nor NaN
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
         fill(self.template, "")
 
     def rate(self, epoch: int) -> float:

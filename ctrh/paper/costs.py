@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ctrh.backbones import BACKBONES
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.hardware import machine
-from ctrh.paper.profiles import PAPER, GuideConfig, Profile
+from ctrh.paper.profiles import GuideConfig, Profile
 from ctrh.paper.runs import HASHERS, Settings, code_key, default_settings, make_run, versions
 from ctrh.store import cached_arrays, content_key, stored_path
 from ctrh.training import TrainConfig
@@ -86,11 +86,11 @@ def own_candidates(profile: Profile) -> list[Candidate]:
 
 def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
     """The same methods as the article has them: on AlexNet, with its widths of words and texts."""
-    dataset = PAPER.datasets[0]
+    paper = Profile.named("paper")
     return [
         Candidate(
             method,
-            replace(default_settings(method, PAPER, dataset), bits=bits),
+            replace(default_settings(method, paper, paper.datasets[0]), bits=bits),
             "alexnet",
             None,
             (ARTICLE_TAGS, ARTICLE_TEXT if method == "CTRH" else ARTICLE_WORDS),

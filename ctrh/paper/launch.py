@@ -17,7 +17,6 @@ import time
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ("smoke", "demo", "paper", "openclipart")
@@ -33,8 +32,11 @@ profiles:
   demo    the embedded data, all tables and figures: minutes on a laptop without a GPU or network
   paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
   openclipart   the methods of Table 1 on drawings with their users' tags: needs --data (python -m ctrh data openclipart)
-  FILE    NAME.json with what is other than in one of these, for example
-          {"base": "paper", "seeds": [0], "datasets": {"nuswide": null}}; results go to figures/NAME/
+  FILE    NAME.py with what is other than in one of these (they are in profiles/), for example
+          from dataclasses import replace
+          from profiles.paper import PROFILE as PAPER
+          PROFILE = replace(PAPER, seeds=(0,), bits=(48,))
+          Results go to figures/NAME/.
 
 Without an active environment that has the dependencies it makes .venv here (once). Interrupt it whenever you like:
 started again, it goes on where it was. Results: figures/PROFILE/, all on one page in its
@@ -75,13 +77,6 @@ def parser() -> argparse.ArgumentParser:
     return options
 
 
-class ProfileChoice(NamedTuple):
-    """A profile by name; ``file``: where one of the user's own is written down."""
-
-    name: str
-    file: Path | None = None
-
-
 def report_parser() -> argparse.ArgumentParser:
     """The options of ``run_all.sh report``."""
     options = argparse.ArgumentParser(
@@ -94,9 +89,9 @@ def report_parser() -> argparse.ArgumentParser:
 def _add_profile_and_data(options: argparse.ArgumentParser) -> None:
     options.add_argument(
         "--profile",
-        type=_profile,
+        type=profile_file,
         default="demo",
-        metavar="{" + ",".join(PROFILES) + ",FILE.json}",
+        metavar="{" + ",".join(PROFILES) + ",FILE.py}",
         help="what to run (default: demo)",
     )
     options.add_argument(
@@ -110,19 +105,26 @@ def _add_profile_and_data(options: argparse.ArgumentParser) -> None:
     )
 
 
-def _profile(text: str) -> ProfileChoice:
-    path = Path(text)
+def profile_file(text: str) -> Path:
+    """The Python file of a profile, of ours by name or of the user's own by path; the profile is called as the file.
+
+    Raises ``ArgumentTypeError`` for a file that is not there, has no name for a profile or is not Python.
+    """
     if text in PROFILES:
-        return ProfileChoice(text)
-    if path.suffix != ".json":
-        raise argparse.ArgumentTypeError(f"choose {', '.join(PROFILES)} or a file NAME.json, got {text!r}")
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"there is no file {text}")
-    if path.stem in PROFILES or not re.fullmatch(r"[\w-]+", path.stem):
+        return ROOT / "profiles" / f"{text}.py"
+    path = Path(text).resolve()
+    if path.suffix != ".py":
+        raise argparse.ArgumentTypeError(f"choose {', '.join(PROFILES)} or a file NAME.py, got {text!r}")
+    if path.parent != ROOT / "profiles" and (path.stem in PROFILES or not re.fullmatch(r"[\w-]+", path.stem)):
         raise argparse.ArgumentTypeError(
             f"the file's name is the profile's, and must be of letters, digits, - and _, and none of {', '.join(PROFILES)}"
         )
-    return ProfileChoice(path.stem, path.resolve())
+    try:
+        compile(path.read_bytes(), path, "exec")
+    except (OSError, SyntaxError, ValueError) as error:
+        line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
+        raise argparse.ArgumentTypeError(f"{path}{line}: {getattr(error, 'msg', error)}") from error
+    return path
 
 
 def _folder(text: str) -> Path:
@@ -133,9 +135,8 @@ def _folder(text: str) -> Path:
 
 def chosen(options: argparse.Namespace) -> dict[str, str]:
     """The environment variables that tell the library of profile, data and weights."""
-    variables = {"CTRH_PROFILE": options.profile.name}
-    if options.profile.file:
-        variables["CTRH_PROFILE_FILE"] = str(options.profile.file)
+    profile = options.profile
+    variables = {"CTRH_PROFILE": profile.stem if profile.stem in PROFILES else str(profile)}
     if options.data:
         variables["CTRH_DATA"] = str(options.data)
     if options.weights:

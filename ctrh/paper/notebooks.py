@@ -54,11 +54,13 @@ def find_notebooks(folder: Path, only: Sequence[str] | None = None) -> list[Path
 
 
 def library_key() -> str:
-    """Names the package's source and data, byte by byte."""
-    package = Path(__file__).resolve().parents[1]
-    files = sorted(p for p in package.rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    """Names the package's source and data and the profiles, byte by byte."""
+    folders = (ROOT / "ctrh", ROOT / "profiles")
+    files = sorted(
+        p for folder in folders for p in folder.rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    )
     return content_key(
-        [[str(p.relative_to(package)), hashlib.sha256(p.read_bytes()).hexdigest()] for p in files]
+        [[str(p.relative_to(ROOT)), hashlib.sha256(p.read_bytes()).hexdigest()] for p in files]
     )
 
 
@@ -197,7 +199,7 @@ def _clock(seconds: float) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parser().parse_args(arguments)
     began = time.monotonic()
-    profile = options.profile.name
+    profile = options.profile.stem
     os.environ.update(chosen(options))
     os.environ["TQDM_DISABLE"] = "1"  # other libraries' bars would be stored in the notebooks, line by line
     if options.jobs:
@@ -213,11 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.check:
             say("Everything is there.")
             return
-        if profile == "openclipart":
-            from ctrh.paper.openclipart import write_tables
-            from ctrh.paper.profiles import Profile
-
-            write_tables(Profile.named(profile))
+        if profile not in CELL_SECONDS and _on_own_data(profile):
             run_report(profile, inputs, options.force)
             return
         os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
@@ -243,14 +241,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _outside(options: Namespace) -> tuple[str, ...]:
     """Names what the profile takes from outside; ``ValueError`` when something is missing."""
-    if options.profile.name in CELL_SECONDS:
+    if options.profile.stem in CELL_SECONDS:
         return ()  # everything comes with the package, and finding that out would take PyTorch's seconds
     from ctrh.paper.check import preflight
     from ctrh.paper.profiles import Profile
 
     say("Looking at what it takes from outside:")
-    found = preflight(Profile.named(options.profile.name))
-    return found, options.profile.file.read_text(encoding="utf-8") if options.profile.file else ""
+    profile = Profile.named(options.profile.stem)
+    return preflight(profile), content_key(profile), options.profile.read_text(encoding="utf-8")
+
+
+def _on_own_data(name: str) -> bool:
+    """Writes the tables of a profile whose data stand for none of the article's; False, and nothing, for other profiles."""
+    from ctrh.paper.own_data import write_tables
+    from ctrh.paper.profiles import Profile
+
+    profile = Profile.named(name)
+    if any(settings.article for settings in profile.datasets):
+        return False
+    write_tables(profile)
+    return True
 
 
 def _sweep(folder: Path) -> None:

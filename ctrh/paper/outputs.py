@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def results_dir(profile: str) -> Path:
-    """The folder of a profile's results: ``$CTRH_FIGURES/<profile>``, else ``figures/<profile>``.
+    """The folder of the results of a profile, by name or file: ``$CTRH_FIGURES/<name>``, else ``figures/<name>``.
 
     That is the repository's ``figures`` when the package is used out of a clone, the current folder's otherwise.
     """
     base = ROOT if (ROOT / "notebooks").is_dir() else Path.cwd()
-    return Path(os.environ.get("CTRH_FIGURES") or base / "figures") / profile
+    return Path(os.environ.get("CTRH_FIGURES") or base / "figures") / Path(profile).stem
 
 
 def save_rows(rows: pd.DataFrame, name: str, profile: str) -> Path:

@@ -1,9 +1,21 @@
-"""Profiles: what to run and how large, as data. The algorithms never ask which one it is."""
+"""Profiles: what to run and how large, as data. The algorithms never ask which one it is.
+
+The profiles themselves are short Python files in the folder ``profiles`` of the repository. One's own is such a file,
+anywhere, that is called as the profile:
+
+    from dataclasses import replace
+    from profiles.paper import PROFILE as PAPER
+
+    PROFILE = replace(PAPER, seeds=(0,))
+"""
 
 from __future__ import annotations
 
-import json
+import argparse
 import os
+import runpy
+import sys
+import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,25 +23,24 @@ import torch
 
 from ctrh.data.noise import with_noise
 from ctrh.data.photos import Photos
-from ctrh.data.registry import first_photos, load_photos
+from ctrh.data.registry import DATASETS, first_photos, load_photos
 from ctrh.data.validation import validation_photos
 from ctrh.guide.clip import SMALL, Guide, load_guide
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
-from ctrh.guide.refine import MIRFLICKR as REFINE_MIRFLICKR
-from ctrh.guide.refine import NUSWIDE as REFINE_NUSWIDE
 from ctrh.guide.refine import RefineConfig
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
-from ctrh.losses import MIRFLICKR as LOSS_MIRFLICKR
-from ctrh.losses import NUSWIDE as LOSS_NUSWIDE
 from ctrh.losses import LossConfig
 from ctrh.methods.fjsph import FJSPHConfig
-from ctrh.paper.overrides import overridden
+from ctrh.paper.checked import Checked
+from ctrh.paper.launch import ROOT, profile_file
 from ctrh.training import TrainConfig
+
+TEXTS = ("words", "captions")
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Checked):
     """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
 
     ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`); ``queries`` and ``train`` in place of its own.
@@ -45,12 +56,22 @@ class DataConfig:
     noise: float | None = None
     protocol: str | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.photos and not self.queries:
+            raise ValueError(
+                f"DataConfig.queries must be given with photos={self.photos}; got {self.queries}"
+            )
+
     def load(self) -> Photos:
-        own = {
-            "protocol": self.protocol,
-            **({} if self.photos else {"queries": self.queries, "train": self.train}),
-        }
-        photos = load_photos(self.name, **{name: value for name, value in own.items() if value is not None})
+        """Raises ``ValueError`` for a name that no data set has, and whatever the data set raises."""
+        if self.name not in DATASETS:
+            Profile.current()  # in another process, which has not read the file that registers it
+        sizes = {} if self.photos else {"queries": self.queries, "train": self.train}
+        chosen = {"protocol": self.protocol, **sizes}
+        photos = load_photos(
+            self.name, **{name: value for name, value in chosen.items() if value is not None}
+        )
         if self.photos:
             photos = first_photos(photos, self.photos, self.queries, self.train)
         if self.noise is not None:
@@ -59,7 +80,7 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class GuideConfig:
+class GuideConfig(Checked):
     """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them.
 
     Full-size ones work on the GPU where there is one; those that are shipped give the same numbers everywhere.
@@ -74,8 +95,9 @@ class GuideConfig:
 
 
 @dataclass(frozen=True)
-class DatasetSettings:
-    """A data set and what the article sets for it. ``article``: the data set of the article that it stands for."""
+class DatasetSettings(Checked):
+    """A data set and what the article sets for it. ``article``: that of its data sets for which it stands, "mirflickr" or
+    "nuswide"; "" for none."""
 
     data: DataConfig
     article: str
@@ -84,7 +106,7 @@ class DatasetSettings:
 
 
 @dataclass(frozen=True)
-class StudyConfig:
+class StudyConfig(Checked):
     """What the studies vary. ``guides`` and ``backbones``: labels and what they name, as guides of the tags and as
     :func:`ctrh.backbones.load_backbone` takes them.
 
@@ -105,33 +127,8 @@ class StudyConfig:
     full_size: bool = True
 
 
-# Of 6,000 and 10,600 pictures so many that a laptop is done with all tables within minutes. As in the article, one set
-# is trained on the whole database, the other on a part of it.
-SCENES_MIR = DataConfig("scenes-mir", photos=2400, queries=300)
-SCENES_NUS = DataConfig("scenes-nus", photos=3400, queries=400, train=1500)
-SMALL_STUDY = StudyConfig(
-    guides=(("small", GuideConfig("small")), ("small-b", GuideConfig("small-b"))),
-    backbones=tuple((name, name) for name in ("small-alexnet", "small-resnet", "small-vit", "guide")),
-)
-PAPER_STUDY = StudyConfig(
-    guides=(
-        ("CLIP", GuideConfig("ViT-B-32-quickgelu", "openai")),
-        ("OpenCLIP", GuideConfig("ViT-B-32", "laion2b_s34b_b79k")),
-    ),
-    backbones=(
-        ("AlexNet", "alexnet"),
-        ("ResNet-50", "resnet50"),
-        ("ViT-B-16", "vit_b_16"),
-        ("CLIP (ViT-B-32)", "guide"),
-    ),
-)
-
-
-TEXTS = ("words", "captions")
-
-
 @dataclass(frozen=True)
-class CrossData:
+class CrossData(Checked):
     """A data set as pairs of a photo and its text. ``article``: that of the profile's data sets which it belongs to; it
     is left out where the profile leaves that one out. ``optional``: of none; left out where it is not on the machine.
 
@@ -148,6 +145,7 @@ class CrossData:
     optional: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.texts not in TEXTS:
             raise ValueError(f"texts must be one of {', '.join(TEXTS)}, got {self.texts!r}")
 
@@ -157,7 +155,7 @@ class CrossData:
 
 
 @dataclass(frozen=True)
-class CrossConfig:
+class CrossConfig(Checked):
     """The cross-modal study. ``flip``: how the guide is tuned with hidden patches, on ``tuned`` training pairs (None: all).
 
     ``ablation_bits``: the length of what is left out or chosen otherwise; ``ks``: of mAP@k; ``ratios``: shares of hidden
@@ -177,35 +175,8 @@ class CrossConfig:
     speed_vit: bool = True
 
 
-SMALL_CROSS = CrossConfig(
-    datasets=(CrossData(SCENES_MIR, "mirflickr", database=1400, train=1024),),
-    # Few steps and a small rate: tuning on users' tags makes this guide worse, the more the longer.
-    flip=FlipConfig(FinetuneConfig(epochs=1, learning_rate=3e-5), ratio=0.5, unmasked=0),
-    tuned=512,
-    fjsph=FJSPHConfig(
-        width=128,
-        train=TrainConfig(epochs=15, batch_size=256, lr_head=0.4, schedule="cosine", monitor=512),
-    ),
-)
-PAPER_CROSS = CrossConfig(
-    datasets=(
-        CrossData(DataConfig("mirflickr", protocol="cross-modal"), "mirflickr"),
-        CrossData(DataConfig("nuswide", protocol="cross-modal"), "nuswide"),
-        CrossData(DataConfig("coco"), "coco", texts="captions", optional=True),
-    ),
-    # CLIP's weights have seen whole pictures only: some epochs with hidden patches, then FLIP's unmasked tuning.
-    flip=FlipConfig(FinetuneConfig(epochs=6, decay_every=2), ratio=0.5, unmasked=1),
-    tuned=None,
-    fjsph=FJSPHConfig(
-        width=512,
-        train=TrainConfig(epochs=50, batch_size=128, lr_head=0.2, schedule="cosine", accelerator="auto"),
-    ),
-    bits=(16, 32, 64, 128),
-)
-
-
 @dataclass(frozen=True)
-class Profile:
+class Profile(Checked):
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
     ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features. ``words``: the
@@ -232,17 +203,22 @@ class Profile:
     heads: int = 8
     ffn_ratio: int = 4
 
+    def __post_init__(self) -> None:
+        from ctrh.paper.runs import METHODS  # which imports this module
+
+        super().__post_init__()
+        if unknown := [name for name in self.methods if name not in METHODS]:
+            raise ValueError(f"Profile.methods must be among {', '.join(METHODS)}; got {', '.join(unknown)}")
+
     @classmethod
     def named(cls, name: str) -> Profile:
-        """``smoke``, ``demo``, ``paper``, or the one in the file ``$CTRH_PROFILE_FILE`` (as ``run_all.sh --profile FILE``
-        sets it), which is called as the file; ``ValueError`` for any other.
-        """
-        file = Path(os.environ.get("CTRH_PROFILE_FILE") or "none")
-        if name == file.stem and name not in PROFILES and file.suffix == ".json":
-            return read_profile(file)
-        if name not in PROFILES:
-            raise ValueError(f"no profile is called {name!r}: choose one of {', '.join(PROFILES)}")
-        return PROFILES[name]
+        """The profile of that name, or the one in the file of that path; a file of one's own that ``$CTRH_PROFILE`` names
+        (as ``run_all.sh --profile FILE`` sets it) is also known by its name alone. Raises ``ValueError``."""
+        current = os.environ.get("CTRH_PROFILE") or "demo"
+        try:
+            return read_profile(profile_file(current if Path(current).stem == name else name))
+        except argparse.ArgumentTypeError as error:
+            raise ValueError(str(error)) from error
 
     @classmethod
     def current(cls) -> Profile:
@@ -262,132 +238,21 @@ class Profile:
         return self.train.faster(factors.get((method, dataset), 1.0))
 
 
-DEMO = Profile(
-    name="demo",
-    datasets=(
-        DatasetSettings(SCENES_MIR, "mirflickr", REFINE_MIRFLICKR, LOSS_MIRFLICKR),
-        DatasetSettings(SCENES_NUS, "nuswide", REFINE_NUSWIDE, LOSS_NUSWIDE),
-    ),
-    guide=GuideConfig(),
-    backbone="guide",
-    end_to_end=False,
-    # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
-    finetune=FinetuneConfig(epochs=1),
-    # Fewer and larger steps than the paper's, for minutes on a laptop; so the rates are larger too (``rates``). A training
-    # takes a second: one checkpoint, at its end, is enough.
-    train=TrainConfig(epochs=3, batch_size=128, schedule="cosine", checkpoint_every=3),
-    top=500,
-    seeds=(0, 1, 2),
-    study=SMALL_STUDY,
-    cross=SMALL_CROSS,
-    rates=(
-        ("WDHT", "scenes-mir", 300.0),
-        ("WDHT", "scenes-nus", 300.0),
-        ("MGRN", "scenes-mir", 100.0),
-        ("MGRN", "scenes-nus", 100.0),
-        ("EWSH", "scenes-mir", 300.0),
-        ("EWSH", "scenes-nus", 300.0),
-        ("WSHRCA", "scenes-mir", 1000.0),
-        ("WSHRCA", "scenes-nus", 3000.0),
-        ("CTRH", "scenes-mir", 300.0),
-        ("CTRH", "scenes-nus", 300.0),
-    ),
-    # The small guide's text is half as wide as CLIP's: heads of the same width, and an FFN that takes a laptop's time.
-    heads=4,
-    ffn_ratio=1,
-)
-SMOKE = replace(
-    DEMO,
-    name="smoke",
-    datasets=tuple(
-        replace(each, data=replace(each.data, photos=360, queries=40, train=160)) for each in DEMO.datasets
-    ),
-    finetune=replace(DEMO.finetune, epochs=1),
-    train=replace(DEMO.train, epochs=2, batch_size=32, checkpoint_every=2),
-    top=50,
-    seeds=(0,),
-    bits=(16, 32),
-    study=replace(
-        DEMO.study,
-        bits=32,
-        alphas=(0.0, 0.25, 0.5, 1.0),
-        margins=(0.7, 0.9),
-        tag_balances=(0.0, 15.0),
-        noise_rates=(0.0, 1.0),
-        factors=(10.0, 100.0),
-        full_size=False,
-    ),
-    cross=replace(
-        DEMO.cross,
-        datasets=tuple(
-            replace(
-                each,
-                data=replace(each.data, photos=360, queries=40, train=160),
-                database=160,
-                train=120,
-            )
-            for each in DEMO.cross.datasets
-        ),
-        flip=replace(DEMO.cross.flip, finetune=replace(DEMO.cross.flip.finetune, batch=32)),
-        tuned=64,
-        fjsph=replace(
-            DEMO.cross.fjsph, width=32, train=replace(DEMO.cross.fjsph.train, epochs=2, batch_size=32)
-        ),
-        bits=(16, 32),
-        seeds=(0,),
-        speed_pictures=4,
-        speed_vit=False,
-    ),
-)
-PAPER = Profile(
-    name="paper",
-    datasets=(
-        DatasetSettings(DataConfig("mirflickr"), "mirflickr", REFINE_MIRFLICKR, LOSS_MIRFLICKR),
-        DatasetSettings(DataConfig("nuswide"), "nuswide", REFINE_NUSWIDE, LOSS_NUSWIDE),
-    ),
-    guide=GuideConfig("ViT-B-32-quickgelu", "openai"),
-    backbone="alexnet",
-    end_to_end=True,
-    finetune=FinetuneConfig(),
-    train=TrainConfig(accelerator="auto", augment=True),
-    top=5000,
-    seeds=(0, 1, 2),
-    study=PAPER_STUDY,
-    cross=PAPER_CROSS,
-    words=StoredVectors(),
-)
-# Real users' tags of drawings, which the article knows nothing of; the demo's guide, and one learning rate for all.
-OPENCLIPART = replace(
-    DEMO,
-    name="openclipart",
-    datasets=(DatasetSettings(DataConfig("openclipart"), "", REFINE_MIRFLICKR, LOSS_MIRFLICKR),),
-    train=replace(DEMO.train, epochs=6, checkpoint_every=6),
-    top=1000,
-    seeds=(0, 1),
-    bits=(32, 64),
-    rates=tuple((method, "openclipart", 30.0) for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")),
-    study=replace(SMALL_STUDY, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "efficientnet-lite0"))),
-    cross=replace(
-        SMALL_CROSS, datasets=(CrossData(DataConfig("openclipart"), "", database=1400, train=1024),)
-    ),
-)
-PROFILES = {profile.name: profile for profile in (SMOKE, DEMO, PAPER, OPENCLIPART)}
-
-
 def read_profile(path: Path) -> Profile:
-    """A profile of one's own: a JSON file that says what is other than in the profile ``base`` (default: paper), as
-    :mod:`ctrh.paper.overrides` reads it. ``ValueError`` that names file and place for what does not fit.
-    """
+    """What the file calls ``PROFILE``, under the file's name. ``ValueError`` of one line that says where something is wrong."""
+    if not path.is_file():
+        raise ValueError(f"there is no {path}: profiles are part of a clone, not of the installed package")
+    if str(ROOT) not in sys.path:
+        sys.path.append(
+            str(ROOT)
+        )  # for ``from profiles.paper import PROFILE``, wherever this package is used
     try:
-        changes = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not valid JSON: {error}") from error
-    base = changes.pop("base", "paper") if isinstance(changes, dict) else "paper"
-    if base not in PROFILES:
-        raise ValueError(f"{path}: base must be one of {', '.join(PROFILES)}, got {base!r}")
-    if isinstance(changes, dict) and "name" in changes:
-        raise ValueError(f"{path}: name does not exist: a profile is called as its file")
-    try:
-        return replace(overridden(PROFILES[base], changes), name=path.stem)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        found = runpy.run_path(str(path)).get("PROFILE")
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == str(path)]
+        where = f"{path}, line {lines[-1]}" if lines else path
+        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Profile):
+        raise ValueError(f"{path} must set PROFILE to a Profile, as profiles/demo.py does; it is {found!r}")
+    return replace(found, name=path.stem)

@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.update(chosen(options))
     began = time.monotonic()
     try:
-        path, *_ = build(Profile.named(options.profile.name))
+        path, *_ = build(Profile.named(options.profile.stem))
     except ValueError as error:
         raise SystemExit(f"run_all.sh report: {error}") from error
     say(f"Report: {path} ({path.stat().st_size / 2**20:.1f} MB, {time.monotonic() - began:.0f} s)")

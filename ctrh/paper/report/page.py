@@ -118,6 +118,8 @@ def data_note(profile: Profile) -> str:
     names = " and ".join(settings.data.name for settings in profile.datasets)
     if all(settings.data.name == settings.article for settings in profile.datasets):
         return f"Numbers headed “measured” are of this profile’s own runs on {names}; “published” ones are the article’s."
+    if not any(settings.article for settings in profile.datasets):
+        return f"Numbers headed “measured” are of this profile’s own runs on {names}; the article has none on these photos."
     drawn = all(settings.data.name.startswith("scenes-") for settings in profile.datasets)
     what = f"drawn scenes ({names})" if drawn else names
     stand = " and ".join(NAMES.get(settings.article, settings.article) for settings in profile.datasets)

@@ -1,0 +1,24 @@
+"""Real users' tags of drawings, which the article knows nothing of: Table 1 alone. Needs --data (python -m ctrh data openclipart)."""
+
+from dataclasses import replace
+
+from ctrh.guide.refine import MIRFLICKR as REFINE
+from ctrh.losses import MIRFLICKR as LOSSES
+from ctrh.paper.profiles import CrossData, DataConfig, DatasetSettings
+from profiles.demo import PROFILE as DEMO
+
+OPENCLIPART = DataConfig("openclipart")
+
+PROFILE = replace(
+    DEMO,
+    name="openclipart",
+    datasets=(DatasetSettings(OPENCLIPART, "", REFINE, LOSSES),),
+    train=replace(DEMO.train, epochs=6, checkpoint_every=6),
+    top=1000,
+    seeds=(0, 1),
+    bits=(32, 64),
+    # One learning rate for all.
+    rates=tuple((method, "openclipart", 30.0) for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")),
+    study=replace(DEMO.study, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "efficientnet-lite0"))),
+    cross=replace(DEMO.cross, datasets=(CrossData(OPENCLIPART, "", database=1400, train=1024),)),
+)
