@@ -1,24 +1,36 @@
 """Content-addressed results on disk: written whole or not at all, never computed twice for the same inputs.
 
-A result is named by a hash of everything it depends on, so "the file exists" is enough to know that it is right.
+A result is named by a hash of everything it depends on, and lies beside the SHA-256 of what was written. A file that
+is not as it was written counts as one that is not there: it is made again.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
+import shutil
+import socket
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import scipy.sparse as sp
 from filelock import FileLock
+
+UNFINISHED = ".unfinished"
+
+
+class DamagedCache(UserWarning):
+    """A cached file is not as it was written. It is made again."""
 
 
 def cache_dir() -> Path:
@@ -66,13 +78,13 @@ def _plain(part: Any) -> Any:
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` and moves it there when the block ends without an error.
 
-    A reader sees the old file or the whole new one; an interrupted or failed block (a full disk, Ctrl-C)
-    leaves nothing behind.
+    A reader sees the old file or the whole new one; an interrupted or failed block (a full disk, Ctrl-C) leaves nothing
+    behind. A full disk is an ``OSError`` that names ``path``, whatever a library made of it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept because numpy, matplotlib and safetensors choose the format by it.
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{unfinished()}-{path.stem}-", suffix=path.suffix)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -82,8 +94,87 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
+    except Exception as error:
+        if shutil.disk_usage(path.parent).free < 1 << 20:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def unfinished() -> str:
+    """What the names of this process's temporary files begin with."""
+    return f"{UNFINISHED}-{socket.gethostname()}-{os.getpid()}"
+
+
+def prepare_folder(folder: Path, remedy: str) -> None:
+    """Makes ``folder`` and sweeps out of it what killed processes of this machine have left half-written.
+
+    Raises ``ValueError`` with ``remedy`` if nothing can be written there, before any work is lost by it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"nothing can be written to {folder} ({error.strerror}): {remedy}") from error
+    ours = f"{UNFINISHED}-{socket.gethostname()}-"
+    for path in folder.rglob(f"{ours}*"):
+        if not psutil.pid_exists(int(path.name.removeprefix(ours).partition("-")[0])):
+            path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[Path]:
+    """As :func:`replacing`, for a file that :func:`intact` will prove."""
+    with replacing(path) as temporary:
+        yield temporary
+        checksums = _checksums(path)
+        before = checksums.read_text().splitlines()[:1] if checksums.exists() else []
+        # Written first, and the one before is kept: killed at any moment, the file that is there can be proved.
+        with replacing(checksums) as lines:
+            lines.write_text("\n".join([_checksum(temporary, path.name), *before]))
+
+
+def intact(path: Path) -> bool:
+    """Whether ``path`` is there as :func:`storing` has left it. Reads it whole once a process; warns with
+    :class:`DamagedCache` about one that is not."""
+    fault = _fault(path)
+    if fault:
+        warnings.warn(f"{path} {fault}: it is made again", DamagedCache, stacklevel=2)
+    return fault is None
+
+
+def _fault(path: Path) -> str | None:
+    """None for an intact file, else what is wrong; "" if there is none."""
+    try:
+        state = path.stat()
+        proved = _proved(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return None if proved else "is not what was written"
+
+
+@cache
+def _proved(path: Path, state: tuple[int, ...]) -> bool:
+    checksums = _checksums(path)
+    return checksums.exists() and _checksum(path, path.name) in checksums.read_text(errors="replace").splitlines()
+
+
+def _checksum(path: Path, name: str) -> str:
+    with open(path, "rb") as file:
+        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}"
+
+
+def _checksums(path: Path) -> Path:
+    return path.with_name(f"{path.name}.sha256")
+
+
+def discard(path: Path) -> None:
+    """Removes what :func:`storing` has left."""
+    for left in (path, _checksums(path)):
+        left.unlink(missing_ok=True)
 
 
 def file_lock(name: str) -> FileLock:
@@ -109,6 +200,33 @@ def one_at_a_time(path: Path) -> Iterator[None]:
             Path(lock.lock_file).unlink(missing_ok=True)
 
 
+def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
+    """``path``, by ``write(temporary)`` if it is not there already. ``path`` must name all that ``write`` depends on."""
+    if _fault(path) is not None:
+        with one_at_a_time(path):
+            if not intact(path):
+                with storing(path) as temporary:
+                    write(temporary)
+    return path
+
+
+def cached_map(path: Path, count: int, rows: Callable[[], Iterable[np.ndarray]]) -> np.ndarray:
+    """The ``count`` arrays of ``rows()``, of one shape, as one (count, ...), memory-mapped from :func:`cached_file`.
+
+    They are written one after the other: on a full disk a write fails, where touching a page of a map would kill.
+    """
+
+    def write(temporary: Path) -> None:
+        with open(temporary, "wb") as file:
+            for number, row in enumerate(rows()):
+                if number == 0:
+                    header = np.lib.format.header_data_from_array_1_0(row)
+                    np.lib.format.write_array_header_1_0(file, {**header, "shape": (count, *row.shape)})
+                file.write(np.ascontiguousarray(row))
+
+    return np.load(cached_file(path, write), mmap_mode="r")
+
+
 def stored_path(name: str, key: str) -> Path:
     """The file of :func:`cached_arrays`, there or not."""
     return cache_dir() / name / f"{key}.npz"
@@ -119,18 +237,9 @@ def cached_arrays(
 ) -> dict[str, np.ndarray]:
     """The named arrays of ``compute()``, read back from ``<cache>/<name>/<key>.npz`` when they are there.
 
-    ``key`` must name every input of ``compute`` (:func:`content_key`). A damaged file is computed again.
+    ``key`` must name every input of ``compute`` (:func:`content_key`).
     """
-    path = stored_path(name, key)
-    if (stored := _stored(path)) is not None:
-        return stored
-    with one_at_a_time(path):
-        if (stored := _stored(path)) is not None:
-            return stored
-        arrays = {field: np.asarray(value) for field, value in compute().items()}
-        with replacing(path) as temporary:
-            np.savez(temporary, **arrays)
-    return arrays
+    return _arrays(cached_file(stored_path(name, key), lambda temporary: np.savez(temporary, **compute())))
 
 
 def cached_rows(
@@ -149,27 +258,23 @@ def cached_rows(
     if not len(rows):
         return dict(compute(rows))
     path = stored_path(name, key)
-    known = _stored(path) or {"rows": np.empty(0, dtype=np.int64)}
+    nothing = {"rows": np.empty(0, dtype=np.int64)}
+    known = nothing if _fault(path) is not None else _arrays(path)
     if not np.isin(rows, known["rows"]).all():
         with one_at_a_time(path):
-            known = _stored(path) or known
+            known = _arrays(path) if intact(path) else nothing
             missing = np.setdiff1d(rows, known["rows"])
             for start in range(0, len(missing), at_once):
                 chunk = missing[start : start + at_once]
                 found = {"rows": chunk, **compute(chunk)}
                 known = {field: np.concatenate([known.get(field, v[:0]), v]) for field, v in found.items()}
-                with replacing(path) as temporary:
+                with storing(path) as temporary:
                     np.savez(temporary, **known)
     order = np.argsort(known["rows"])
     places = order[np.searchsorted(known["rows"], rows, sorter=order)]
     return {field: values[places] for field, values in known.items() if field != "rows"}
 
 
-def _stored(path: Path) -> dict[str, np.ndarray] | None:
-    if not path.exists():
-        return None
-    # A truncated file can only come from outside (a full disk while copying the cache); computing is the remedy.
-    with contextlib.suppress(OSError, ValueError, EOFError, zipfile.BadZipFile):
-        with np.load(path, allow_pickle=False) as stored:
-            return {field: stored[field] for field in stored.files}
-    return None
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        return {field: stored[field] for field in stored.files}

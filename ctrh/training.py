@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 
 from ctrh.encoding import Reader, code_statistics, mode, relaxed_codes
 from ctrh.progress import progress
-from ctrh.store import content_key, replacing
+from ctrh.store import content_key, intact, storing
 
 Record = dict[str, Any]
 
@@ -169,7 +169,8 @@ def train(
     batch.
 
     With ``checkpoint``, a file, the state is kept there after every ``checkpoint_every`` epochs and after the
-    last. If the file is there already, its records are yielded again and training goes on behind them.
+    last. If the file is there already, its records are yielded again and training goes on behind them; a damaged one
+    counts as none.
     ``key`` names what the run depends on beside ``data`` and ``config``.
 
     Raises :class:`TrainingDiverged`, and :class:`CheckpointMismatch` for a checkpoint of another run.
@@ -184,7 +185,7 @@ def train(
     wrapped.mark_forward_method("loss")
     run = content_key(config, data.key, key) if checkpoint else ""
     data = data.prepared(config)
-    records = _resume(checkpoint, run, model, optimiser) if checkpoint and checkpoint.exists() else []
+    records = _resume(checkpoint, run, model, optimiser) if checkpoint and intact(checkpoint) else []
     yield from records
 
     monitored = np.random.default_rng(config.seed).permutation(len(data))[: config.monitor]
@@ -292,7 +293,7 @@ def _save(
         "optimiser": optimiser and optimiser.state_dict(),
         "records": records,
     }
-    with replacing(path) as temporary:
+    with storing(path) as temporary:
         torch.save(state, temporary)
 
 

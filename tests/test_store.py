@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +17,20 @@ import scipy.sparse as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctrh.store import cache_dir, cached_arrays, cached_rows, content_key, replacing, stored_path
+from ctrh.store import (
+    DamagedCache,
+    cache_dir,
+    cached_arrays,
+    cached_map,
+    cached_rows,
+    content_key,
+    discard,
+    intact,
+    prepare_folder,
+    replacing,
+    stored_path,
+    storing,
+)
 
 
 @dataclass(frozen=True)
@@ -92,10 +111,89 @@ def test_results_are_computed_once_and_a_damaged_file_again():
     assert str(again["name"]) == "ctrh" and len(calls) == 1
     path = cache_dir() / "test" / "k.npz"
     whole = path.read_bytes()
-    for damaged in (whole[:40], whole[: len(whole) // 2], b""):
+    flipped = bytearray(whole)
+    flipped[whole.index(np.arange(5).tobytes())] ^= 1  # zip's own checksum would see it, an array in a map would not
+    foreign = io.BytesIO()
+    np.savez(foreign, codes=np.arange(6))
+    for damaged in (whole[:40], whole[: len(whole) // 2], b"", bytes(flipped), foreign.getvalue()):
         path.write_bytes(damaged)
-        np.testing.assert_array_equal(cached_arrays("test", "k", compute)["codes"], np.arange(5))
-    assert len(calls) == 4
+        with pytest.warns(DamagedCache, match="k.npz is not what was written: it is made again"):
+            np.testing.assert_array_equal(cached_arrays("test", "k", compute)["codes"], np.arange(5))
+    assert len(calls) == 6
+
+
+def test_a_file_without_its_checksum_or_under_another_name_is_not_believed(tmp_path):
+    path, other = tmp_path / "a.pt", tmp_path / "b.pt"
+    with storing(path) as temporary:
+        temporary.write_text("a")
+    assert intact(path) and not intact(other)
+    for name in ("{}", "{}.sha256"):
+        shutil.copy(name.format(path), name.format(other))
+    with pytest.warns(DamagedCache, match="b.pt"):
+        assert not intact(other)
+    discard(path)
+    assert {left.name for left in tmp_path.iterdir()} == {"b.pt", "b.pt.sha256"}
+    path.write_text("a")
+    with pytest.warns(DamagedCache, match="a.pt"):
+        assert not intact(path)
+
+
+@pytest.mark.parametrize("moment", range(3))
+def test_killed_at_any_moment_the_old_file_or_the_new_is_proved(tmp_path, monkeypatch, moment):
+    path = tmp_path / "state.pt"
+    with storing(path) as temporary:
+        temporary.write_text("old")
+    replace, left = os.replace, moment
+
+    def killed(*paths):
+        nonlocal left
+        if left == 0:
+            raise KeyboardInterrupt
+        left -= 1
+        replace(*paths)
+
+    monkeypatch.setattr(os, "replace", killed)
+    with contextlib.suppress(KeyboardInterrupt), storing(path) as temporary:
+        temporary.write_text("new")
+    monkeypatch.undo()
+    assert intact(path) and path.read_text() == ("new" if moment == 2 else "old")
+
+
+def test_a_map_is_written_row_by_row_and_a_flipped_byte_in_it_is_seen(tmp_path):
+    path, pictures = tmp_path / "pixels.npy", np.random.default_rng(0).integers(0, 256, (5, 2, 3), np.uint8)
+    np.testing.assert_array_equal(cached_map(path, 5, lambda: iter(pictures)), pictures)
+    np.testing.assert_array_equal(cached_map(path, 5, lambda: pytest.fail("made twice")), pictures)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.warns(DamagedCache, match="pixels.npy"):
+        np.testing.assert_array_equal(cached_map(path, 5, lambda: pictures), pictures)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space"), RuntimeError("PytorchStreamWriter failed")])
+def test_a_full_disk_is_named_whatever_a_library_makes_of_it(tmp_path, monkeypatch, error):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
+    with pytest.raises(OSError, match="No space left on device") as caught, replacing(tmp_path / "x.pt"):
+        raise error
+    assert caught.value.errno == errno.ENOSPC and caught.value.filename == str(tmp_path / "x.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_dead_processes_left_is_swept_and_a_folder_that_cannot_be_written_is_told(tmp_path):
+    code = f"""if True:
+        import os, pathlib
+        from ctrh.store import replacing, unfinished
+        with replacing(pathlib.Path({str(tmp_path)!r}, "deep", "x.npz")):
+            os._exit(9)"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 9
+    (dead,) = (tmp_path / "deep").iterdir()
+    with replacing(tmp_path / "deep" / "alive.npz") as alive:
+        prepare_folder(tmp_path, "choose another")
+        assert alive.exists() and not dead.exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="nothing can be written to .*file .*: choose another"):
+        prepare_folder(tmp_path / "file", "choose another")
 
 
 def test_an_interrupted_computation_leaves_nothing(monkeypatch):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from torch.utils.data import Dataset
 
 from ctrh.losses import MIRFLICKR
 from ctrh.network import CTRHNetwork, TagWeighting
+from ctrh.store import DamagedCache
 from ctrh.training import CheckpointMismatch, TrainConfig, TrainingData, TrainingDiverged, _rows, train
 
 CONFIG = TrainConfig(epochs=4, batch_size=4, lr_head=0.1, lr_tags=0.02, schedule="cosine", seed=3)
@@ -161,7 +163,7 @@ def test_resuming_equals_never_having_stopped(data, tmp_path, stop, every):
         resumed = network()
     assert list(train(resumed, data, config, checkpoint)) == expected
     assert_same(state(resumed), state(undisturbed))
-    assert [path.name for path in tmp_path.iterdir()] == ["run.pt"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run.pt", "run.pt.sha256"]
 
 
 class Interrupted(Dataset):
@@ -231,6 +233,18 @@ def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
     unnamed = TrainingData([1, 2], {})
     with pytest.raises(ValueError, match="needs a `key`"):
         next(train(network(), unnamed, CONFIG, tmp_path / "other.pt"))
+
+
+def test_a_damaged_checkpoint_counts_as_none(data, tmp_path):
+    checkpoint = tmp_path / "run.pt"
+    expected = list(train(network(), data, CONFIG, checkpoint))
+    whole = bytearray(checkpoint.read_bytes())
+    flipped = whole.copy()
+    flipped[len(whole) // 2] ^= 1
+    for damaged in (flipped, whole[: len(whole) // 2], b"", pickle.dumps(print)):
+        checkpoint.write_bytes(damaged)
+        with pytest.warns(DamagedCache, match="run.pt"):
+            assert list(train(network(), data, CONFIG, checkpoint)) == expected
 
 
 def test_checkpoints_hold_plain_data_only(data, tmp_path):

@@ -15,7 +15,7 @@ from PIL import Image
 from ctrh.data.images import in_threads
 from ctrh.data.photos import Images
 from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import cache_dir, cached_file, content_key
 
 
 def scaled(picture: Image.Image, side: int) -> Image.Image:
@@ -32,33 +32,29 @@ def decoded(images: Images, rows: np.ndarray, side: int) -> DecodedImages:
     Raises what ``images`` raise for a picture that cannot be read.
     """
     key = content_key(images.key, rows, side, PIL.__version__)
-    path = cache_dir() / "decoded" / f"{key}.pixels"
-    try:
-        return DecodedImages(path, len(rows), key)
-    except (FileNotFoundError, ValueError):
-        pass
-    sizes = np.zeros((len(rows), 2), dtype=np.int32)
-    with replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(sizes.tobytes())
-        pictures = in_threads(lambda row: np.asarray(scaled(images[row].convert("RGB"), side)), rows.tolist())
-        for place, pixels in enumerate(progress(pictures, "decoding pictures", len(rows))):
-            sizes[place] = pixels.shape[:2]
-            file.write(pixels.tobytes())
-        file.seek(0)
-        file.write(sizes.tobytes())
-    return DecodedImages(path, len(rows), key)
+
+    def write(temporary: Path) -> None:
+        sizes = np.zeros((len(rows), 2), dtype=np.int32)
+        with open(temporary, "wb") as file:
+            file.write(sizes.tobytes())
+            pictures = in_threads(lambda row: np.asarray(scaled(images[row].convert("RGB"), side)), rows.tolist())
+            for place, pixels in enumerate(progress(pictures, "decoding pictures", len(rows))):
+                sizes[place] = pixels.shape[:2]
+                file.write(pixels.tobytes())
+            file.seek(0)
+            file.write(sizes.tobytes())
+
+    return DecodedImages(cached_file(cache_dir() / "decoded" / f"{key}.pixels", write), len(rows), key)
 
 
 class DecodedImages:
-    """The ``count`` pictures in a file of :func:`decoded`. Raises ``ValueError`` for a file of another length."""
+    """The ``count`` pictures in a file of :func:`decoded`."""
 
     def __init__(self, path: Path, count: int, key: str) -> None:
         self.path, self.key = path, key
         sizes = np.fromfile(path, dtype=np.int32, count=2 * count)
         self._sizes = sizes.reshape(-1, 2)
         self._ends = sizes.nbytes + np.cumsum(3 * self._sizes.prod(axis=1, dtype=np.int64))
-        if len(self._sizes) != count or path.stat().st_size != (self._ends[-1] if count else 0):
-            raise ValueError(f"{path} is damaged: delete it")
 
     def __len__(self) -> int:
         return len(self._sizes)

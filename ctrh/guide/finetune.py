@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from ctrh.guide.masking import masked
 from ctrh.guide.pixels import TrainingPixels
 from ctrh.guide.weights import check_matches, read_weights
 from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, one_at_a_time, replacing
+from ctrh.store import cache_dir, cached_file, content_key, discard, intact, storing
 
 LARGEST_SCALE = math.log(100)  # CLIP's own bound on the temperature
 
@@ -122,21 +121,18 @@ def finetune(
         raise ValueError(f"{photos.name}: fine-tuning needs two photos with tags or more, got {len(indices)}")
     masked_too = [list(masks)] if any(masks) else []
     key = content_key(guide.key, photos.images.key, indices, texts, config, *masked_too)
-    name = f"{guide.name}, fine-tuned"
-    result = cache_dir() / "finetuned" / f"{key}.safetensors"
-    with one_at_a_time(result):
-        if result.exists():
-            with contextlib.suppress(ValueError):  # damaged from outside: trained again
-                return guide.with_weights(read_weights(result), name)
-        checkpoint = Path(checkpoint_dir or cache_dir() / "checkpoints") / f"finetune-{key}.pt"
+    checkpoint = Path(checkpoint_dir or cache_dir() / "checkpoints") / f"finetune-{key}.pt"
+
+    def write(temporary: Path) -> None:
         pixels = TrainingPixels(guide, photos.images, indices)
         state = _train(
             guide, pixels, guide.tokenizer(texts), config, checkpoint, masks or (0.0,) * config.epochs
         )
-        with replacing(result) as temporary:
-            save_file({part: value.contiguous() for part, value in state.items()}, temporary)
-        checkpoint.unlink(missing_ok=True)
-    return guide.with_weights(state, name)
+        save_file({part: value.contiguous() for part, value in state.items()}, temporary)
+
+    result = cached_file(cache_dir() / "finetuned" / f"{key}.safetensors", write)
+    discard(checkpoint)
+    return guide.with_weights(read_weights(result), f"{guide.name}, fine-tuned")
 
 
 def _train(
@@ -155,7 +151,7 @@ def _train(
     model, optimiser = fabric.setup(module, optimiser)
     model.eval()
     done = 0
-    if checkpoint.exists():
+    if intact(checkpoint):
         saved = torch.load(checkpoint, map_location=guide.device, weights_only=True)
         model.load_state_dict(saved["model"])
         optimiser.load_state_dict(saved["optimiser"])
@@ -183,7 +179,7 @@ def _train(
             model.logit_scale.clamp_(max=LARGEST_SCALE)
         if step_in_epoch + 1 == per_epoch and epoch + 1 < config.epochs:
             saved = {"model": model.state_dict(), "optimiser": optimiser.state_dict(), "done": epoch + 1}
-            with replacing(checkpoint) as temporary:
+            with storing(checkpoint) as temporary:
                 torch.save(saved, temporary)
     return {name: value.detach().cpu() for name, value in model.state_dict().items()}
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +13,7 @@ from ctrh.data.images import in_threads
 from ctrh.data.photos import Images
 from ctrh.guide.clip import Guide
 from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import cache_dir, cached_map, content_key
 
 
 class TrainingPixels:
@@ -38,17 +40,12 @@ class TrainingPixels:
                 raise ValueError(f"{guide.name}: the transform before Normalize does not give 8-bit values")
             return rounded.to(torch.uint8).numpy()
 
+        def rows() -> Iterable[np.ndarray]:
+            return progress(in_threads(transformed, indices.tolist()), "training pictures", len(indices))
+
         # The guide's key names the transform too.
         path = cache_dir() / "training-pixels" / f"{content_key(guide.key, images.key, indices)}.npy"
-        if not path.exists():
-            rows = progress(in_threads(transformed, indices.tolist()), "training pictures", len(indices))
-            with replacing(path) as temporary, open(temporary, "wb") as file:
-                for number, row in enumerate(rows):
-                    if number == 0:
-                        header = {"descr": "|u1", "fortran_order": False, "shape": (len(indices), *row.shape)}
-                        np.lib.format.write_array_header_1_0(file, header)
-                    file.write(row)
-        self.bytes = np.load(path, mmap_mode="r")
+        self.bytes = cached_map(path, len(indices), rows)
 
     def __getitem__(self, rows: np.ndarray) -> Tensor:
         return self.normalise(torch.from_numpy(self.bytes[rows]).float() / 255)

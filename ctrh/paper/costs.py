@@ -22,7 +22,7 @@ from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import GuideConfig, Profile
 from ctrh.paper.runs import HASHERS, Settings, code_key, default_settings, make_run, versions
-from ctrh.store import cached_arrays, content_key, stored_path
+from ctrh.store import cached_arrays, content_key, intact, stored_path
 from ctrh.training import TrainConfig
 
 BATCH = 8
@@ -105,7 +105,7 @@ def costs(candidates: list[Candidate]) -> list[Cost]:
     measuring fails, with what was said about it."""
     keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), machine()) for each in candidates]
     missing = [
-        each for each, key in zip(candidates, keys, strict=True) if not stored_path("costs", key).exists()
+        each for each, key in zip(candidates, keys, strict=True) if not intact(stored_path("costs", key))
     ]
     measured = iter(measured_apart(_measure, missing) if missing else [])
     stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]

@@ -18,7 +18,7 @@ from ctrh.encoding import CodesCollapsed
 from ctrh.paper.cluster import on_cluster
 from ctrh.paper.launch import cores
 from ctrh.progress import progress
-from ctrh.store import cached_arrays, stored_path
+from ctrh.store import cached_arrays, intact, stored_path
 
 R = TypeVar("R")
 
@@ -36,7 +36,7 @@ def compute_missing(
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
-    missing = {key: run for key, run in runs.items() if not stored_path(folder, key).exists()}
+    missing = {key: run for key, run in runs.items() if not intact(stored_path(folder, key))}
     if not missing:
         return
     if address := os.environ.get("CTRH_CLUSTER"):

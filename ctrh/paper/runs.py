@@ -32,7 +32,7 @@ from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
-from ctrh.store import cache_dir, cached_arrays, content_key, stored_path
+from ctrh.store import cache_dir, cached_arrays, content_key, intact, stored_path
 from ctrh.training import TrainingDiverged
 
 # Those whose numbers end up in the results; a new version of one of them makes new results.
@@ -244,7 +244,7 @@ def complete(run: Run) -> None:
 def stored(runs: Iterable[Run]) -> list[RunResult]:
     """Those of ``runs`` that are finished, read back; nothing is computed."""
     keyed = ((run, run.key) for run in runs)
-    finished = [_read(run, key) for run, key in keyed if stored_path("runs", key).exists()]
+    finished = [_read(run, key) for run, key in keyed if intact(stored_path("runs", key))]
     return [each for each in finished if isinstance(each, RunResult)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
@@ -13,10 +14,10 @@ import numpy as np
 from PIL import Image
 
 from ctrh.data.images import ArrayImages
-from ctrh.data.scenes.compose import SIZE, Mix, Scene, compose
+from ctrh.data.scenes.compose import Mix, Scene, compose
 from ctrh.data.scenes.draw import draw
 from ctrh.progress import progress
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import cache_dir, cached_map, content_key
 
 
 def compose_all(seed: int, count: int, mix: Mix) -> list[Scene]:
@@ -40,15 +41,13 @@ class DrawnImages:
     @cached_property
     def pixels(self) -> np.ndarray:
         """(count, 112, 112, 3) uint8, memory-mapped."""
-        path = cache_dir() / "scenes" / f"{self.name}-{self.key}.npy"
-        if not path.exists():
-            with replacing(path) as temporary, ProcessPoolExecutor() as pool:
-                pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (self.count, SIZE, SIZE, 3))
+
+        def rows() -> Iterator[np.ndarray]:
+            with ProcessPoolExecutor() as pool:
                 drawn = pool.map(draw, compose_all(self.seed, self.count, self.mix), chunksize=128)
-                for index, picture in enumerate(progress(drawn, self.name, self.count)):
-                    pixels[index] = picture
-                pixels.flush()
-        return np.load(path, mmap_mode="r")
+                yield from progress(drawn, self.name, self.count)
+
+        return cached_map(cache_dir() / "scenes" / f"{self.name}-{self.key}.npy", self.count, rows)
 
     def first(self, count: int) -> DrawnImages:
         """The first ``count`` of them: the others need not be drawn."""
