@@ -13,10 +13,12 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from PIL import Image
 
 from ctrh import __version__
+from ctrh.store import cache_dir
 
 EXAMPLE = """\
 example:
@@ -56,10 +58,10 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return (
-            f"no space left on the disk of {error.filename or 'the output or cache folder'}: free some, or "
-            + ("set CTRH_CACHE to a folder on another disk")
-        )
+        cached = error.filename is None or Path(error.filename).resolve().is_relative_to(cache_dir().resolve())
+        remedy = "set CTRH_CACHE to" if cached else "choose"
+        where = error.filename or "the output or cache folder"
+        return f"no space left on the disk of {where}: free some, or {remedy} a folder on another disk"
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__

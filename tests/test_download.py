@@ -1,8 +1,10 @@
 """Downloads from a server that cuts connections, forgets about parts, and sends something else."""
 
+import contextlib
 import errno
 import hashlib
 import random
+import time
 
 import pytest
 from web import serve
@@ -118,7 +120,7 @@ def test_nothing_there_and_no_server(site, target):
 
 
 def test_a_full_disk_is_told_and_freed(site, target, monkeypatch):
-    def full(answer):
+    def full(answer, pace):
         yield DATA[:3000]
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -133,3 +135,84 @@ def test_too_small_a_disk_is_told_before(site, target):
     with pytest.raises(OSError, match="are free") as caught:
         download([f"{site.url}/data.zip"], target, 10**18)
     assert caught.value.errno == errno.ENOSPC and site.asked == []
+
+
+def answering(code, headers, body=b"", endless=False):
+    def answer(request):
+        request.send_response(code)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        with contextlib.suppress(OSError):  # the client has hung up
+            while True:
+                request.wfile.write(body)
+                if not endless:
+                    return
+
+    return answer
+
+
+ODD = {
+    "endless": answering(200, {}, bytes(5000), endless=True),
+    "empty": answering(200, {"Content-Length": 0}),
+    "page": answering(200, {"Content-Type": "text/html"}, b"<html>Sign in</html>"),
+    "lengths": answering(200, {"Content-Length": "9" * 5000}, b"x"),
+    "negative": answering(200, {"Content-Length": "-5"}, b"x"),
+    "word": answering(200, {"Content-Length": "many"}, b"x"),
+    "ftp": answering(302, {"Location": "ftp://127.0.0.1:9/data.zip"}),
+    "file": answering(302, {"Location": f"file://{__file__}"}),
+    "address": answering(302, {"Location": "http://[::1/data.zip"}),
+    "port": answering(302, {"Location": "http://127.0.0.1:nine/data.zip"}),
+    "loop": answering(302, {"Location": "/loop"}),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_what_is_no_archive_is_refused_and_the_next_mirror_asked(site, target, monkeypatch, kind):
+    monkeypatch.setattr(module, "UNANNOUNCED", 100_000)
+    site.odd[f"/{kind}"] = ODD[kind]
+
+    def check(part):
+        if part.read_bytes() != DATA:
+            raise ValueError("no archive")
+
+    with pytest.raises(DownloadError, match=f"/{kind}: "):
+        download([f"{site.url}/{kind}"], target, check=check)
+    assert not target.exists()
+    download([f"{site.url}/{kind}", f"{site.url}/data.zip"], target, check=check)
+    assert whole(target)
+
+
+@pytest.mark.parametrize("stated", ["bytes 10-49999/50000", f"bytes 10-{'9' * 5000}/*", "bytes */50000", "10"])
+def test_parts_that_are_too_much_or_malformed(site, target, stated):
+    target.parent.mkdir()
+    target.with_name("data.zip.part").write_bytes(DATA[:10])
+    site.odd["/part"] = answering(206, {"Content-Range": stated}, DATA)
+    with pytest.raises(DownloadError, match="more than 50,000 bytes|another part"):
+        download([f"{site.url}/part"], target, len(DATA))
+    assert not target.exists()
+
+
+def test_a_file_that_has_changed_is_not_gone_on_with(site, target):
+    site.version, site.cuts = '"1"', [20_000, 0, 0, 0]
+    with pytest.raises(DownloadError):
+        download([f"{site.url}/data.zip"], target)
+    site.version, site.files["/data.zip"] = '"2"', DATA[::-1]
+    download([f"{site.url}/data.zip"], target)
+    assert target.read_bytes() == DATA[::-1] and [path.name for path in target.parent.iterdir()] == ["data.zip"]
+
+
+def test_a_trickle_is_given_up(site, target, monkeypatch):
+    monkeypatch.setattr(module, "STALL", 0.2)
+
+    def trickle(request):
+        request.send_response(200)
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            for byte in DATA:
+                request.wfile.write(bytes([byte]))
+                time.sleep(0.01)
+
+    site.odd["/slow"] = trickle
+    download([f"{site.url}/slow", f"{site.url}/data.zip"], target, md5=MD5)
+    assert whole(target)

@@ -1,6 +1,7 @@
 """From archives, on the web or in the folder, to a data set that can be read; and what is said when something lacks."""
 
 import dataclasses
+import io
 import shutil
 import zipfile
 
@@ -92,6 +93,22 @@ def test_a_complete_tree_anywhere_in_the_folder_is_used_as_it_is(tmp_path, capsy
     assert not (tmp_path / "nuswide").exists()
     assert main(["data", "nuswide", str(tmp_path), "--strict"]) == 2
     assert "has 269,648 lines here" in capsys.readouterr().err
+
+
+def test_what_fails_at_unpacking_is_fetched_again_and_a_page_is_no_archive(site, tmp_path, capsys):
+    good = site.files["/m/mirflickr25k.zip"]
+    with zipfile.ZipFile(io.BytesIO(good)) as file:
+        place = file.infolist()[-1].header_offset + 60
+    damaged = bytearray(good)
+    damaged[place] ^= 0xFF  # in a file's content, which listing the archive does not read
+    (tmp_path / "mirflickr25k.zip").write_bytes(damaged)
+    site.files |= {f"/page/{name}": b"<html>Sign in</html>" for name in ("mirflickr25k.zip",)}
+    mirrors = ["--mirror", f"{site.url}/page/", "--mirror", f"{site.url}/m/"]
+    assert main(["data", "mirflickr", str(tmp_path), "--download", *mirrors, *SMALL]) == 0
+    assert (tmp_path / "mirflickr25k.zip").read_bytes() == good
+    assert ("/page/mirflickr25k.zip", None) in site.asked
+    assert main(["data", "mirflickr", str(tmp_path), *SMALL]) == 0
+    capsys.readouterr()
 
 
 def test_an_archive_that_leads_out_is_refused(tmp_path, capsys):

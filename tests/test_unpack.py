@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from ctrh.data.unpack import ArchiveError, unpack
+from ctrh.data.unpack import ArchiveError, DamagedArchive, unpack
 
 
 def make_zip(path, members):
@@ -108,6 +108,25 @@ def test_a_full_disk_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=0))
     with pytest.raises(ArchiveError, match="needs 0 MB in .*out, 0 MB are free"):
         unpack(archive, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("make", "archive"), MAKERS)
+@pytest.mark.parametrize("name", [".", "./."])
+def test_a_file_called_as_the_folder_is_refused(tmp_path, make, archive, name):
+    path = make(tmp_path / archive, {"good.txt": "1", name: "2"})
+    with pytest.raises(ArchiveError, match="leads out of the folder|damaged"):
+        unpack(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_LZMA, zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED])
+def test_damage_in_any_compression_is_told(tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as file:
+        file.writestr("a.txt", "".join(map(str, range(9000))))
+    data = bytearray((tmp_path / "a.zip").read_bytes())
+    data[40:60] = bytes(20)
+    (tmp_path / "a.zip").write_bytes(data)
+    with pytest.raises(DamagedArchive, match="get it again"):
+        unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
 def test_the_same_file_twice_and_unknown_kinds(tmp_path):

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from ctrh.progress import progress
@@ -19,17 +19,39 @@ from ctrh.progress import progress
 BLOCK = 1 << 20
 # Of a cut connection; one that brought something new does not count.
 TRIES, PAUSE, TIMEOUT = 3, 1.0, 30.0
+# Bytes a second, over so many seconds: a server that sends less holds on to us for nothing.
+SLOWEST, STALL = 1000, 60.0
+# A body whose length nobody has announced may be endless.
+UNANNOUNCED = 4 << 30
+# urllib's usual ones without those for ftp and files, to which a server could redirect.
+HANDLERS = (
+    urllib.request.ProxyHandler,
+    urllib.request.HTTPHandler,
+    urllib.request.HTTPSHandler,
+    urllib.request.HTTPRedirectHandler,
+    urllib.request.HTTPDefaultErrorHandler,
+    urllib.request.HTTPErrorProcessor,
+    urllib.request.UnknownHandler,
+)
 
 
 class DownloadError(ValueError):
     """A file that could not be had; the message says from where, why, and what to do."""
 
 
-def download(urls: Sequence[str], target: Path, size: int | None = None, md5: str | None = None) -> None:
+def download(
+    urls: Sequence[str],
+    target: Path,
+    size: int | None = None,
+    md5: str | None = None,
+    check: Callable[[Path], object] = lambda part: None,
+) -> None:
     """The file ``target`` from the first of ``urls`` (http or https) that has it; nothing to do when it is there.
 
+    ``check`` looks at the file before it gets its name, and raises ``ValueError`` for one of something else.
+
     What has come stays beside it as ``<target>.part`` when the connection is lost, and the next call goes on from there,
-    from any of the ``urls``, if the server can. Raises `DownloadError` when none of them has the file with the expected
+    from any of the ``urls``, if the server can, unless it says that the file has changed. Raises `DownloadError` when none of them has the file with the expected
     ``size`` and ``md5`` (what is wrong is removed), ``OSError`` for a full disk (what has come is removed, too).
     """
     if target.exists():
@@ -46,12 +68,14 @@ def download(urls: Sequence[str], target: Path, size: int | None = None, md5: st
     for url in urls:
         try:
             _fetch(url, part, size)
-            _check(part, size, md5)
+            _check(part, size, md5, check)
             part.replace(target)
+            _origin(part).unlink(missing_ok=True)
             return
-        except (OSError, http.client.HTTPException, DownloadError) as error:
+        # ValueError: what urllib makes of a malformed address that a server redirects to.
+        except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-                part.unlink(missing_ok=True)
+                _remove(part)
                 raise OSError(errno.ENOSPC, error.strerror, str(target)) from error
             failures.append(f"{url}: {error}")
     raise DownloadError(
@@ -64,11 +88,11 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
     """Brings ``part`` to its full length. Raises what urllib raises when the connection breaks too often."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError("only http and https are understood")
-    left = TRIES
+    left, pace = TRIES, _Pace()
     while True:
         have = part.stat().st_size if part.exists() else 0
         try:
-            if _go_on(url, part, have, size):
+            if _go_on(url, part, have, size, pace):
                 return
         except urllib.error.HTTPError as error:
             if error.code < 500:
@@ -86,13 +110,21 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
         time.sleep(PAUSE)
 
 
-def _go_on(url: str, part: Path, have: int, size: int | None) -> bool:
+def _go_on(url: str, part: Path, have: int, size: int | None, pace: _Pace) -> bool:
     """One connection: appends what is missing of ``part``, or begins anew; whether it has all of the file."""
     if have and have == size:
         return True
-    headers = {"User-Agent": "ctrh", **({"Range": f"bytes={have}-"} if have else {})}
+    headers = {"User-Agent": "ctrh"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+        known, _, version = _origin(part).read_text().partition("\n") if _origin(part).exists() else ("", "", "")
+        if known == url:
+            headers["If-Range"] = version
+    opener = urllib.request.OpenerDirector()
+    for handler in HANDLERS:
+        opener.add_handler(handler())
     try:
-        answer = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        answer = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
             # Nothing beyond: it was whole already, or is of another file, which the checks will tell.
@@ -102,11 +134,20 @@ def _go_on(url: str, part: Path, have: int, size: int | None) -> bool:
         begin, whole = _range(answer, have)
         if size is not None and whole is not None and whole != size:
             raise DownloadError(f"has {whole:,} bytes there, expected {size:,}: another file")
+        version = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""
+        if not begin:
+            _origin(part).unlink(missing_ok=True)
+            if version and not version.startswith("W/"):  # a weak one does not promise the same bytes
+                _origin(part).write_text(f"{url}\n{version}")
+        most = next(length for length in (size, whole, UNANNOUNCED) if length is not None)
         with open(part, "r+b" if begin else "wb") as file:
             file.seek(begin)
             file.truncate()
             total = None if whole is None else -(-(whole - begin) // BLOCK)
-            for block in progress(_blocks(answer), f"{part.stem}, MB", total):
+            for block in progress(_blocks(answer, pace), f"{part.stem}, MB", total):
+                if file.tell() + len(block) > most:
+                    _remove(part)
+                    raise DownloadError(f"sends more than {most:,} bytes: another file")
                 file.write(block)
             return whole is None or file.tell() == whole
 
@@ -114,31 +155,68 @@ def _go_on(url: str, part: Path, have: int, size: int | None) -> bool:
 def _range(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | None]:
     """Where the answer begins in the file, and how long the file is, if the server says so."""
     if answer.status == 206:
-        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", answer.headers.get("Content-Range", ""))
+        match = re.fullmatch(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)", answer.headers.get("Content-Range", ""))
         if not match or int(match[1]) != have:
             raise DownloadError("the server sends another part than it was asked for")
         return have, None if match[2] == "*" else int(match[2])
-    length = answer.headers.get("Content-Length")
-    return 0, None if length is None else int(length)
+    return 0, answer.length
 
 
-def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
-    while block := answer.read(BLOCK):
-        yield block
+class _Pace:
+    """Of all connections to one address."""
+
+    def __init__(self) -> None:
+        self.began, self.got = time.monotonic(), 0
+
+    def more(self, size: int) -> None:
+        """Raises `DownloadError` when too little has come of late."""
+        self.got += size
+        seconds = time.monotonic() - self.began
+        if seconds >= STALL:
+            if self.got < SLOWEST * seconds:
+                raise DownloadError(f"sends less than {SLOWEST:,} bytes a second")
+            self.began, self.got = time.monotonic(), 0
 
 
-def _check(part: Path, size: int | None, md5: str | None) -> None:
+def _blocks(answer: http.client.HTTPResponse, pace: _Pace) -> Iterator[bytes]:
+    block = bytearray()
+    try:
+        while piece := answer.read1(BLOCK):  # what is there, so that a trickle is seen
+            pace.more(len(piece))
+            block += piece
+            if len(block) >= BLOCK:
+                yield bytes(block)
+                block.clear()
+    except (OSError, http.client.HTTPException):
+        yield bytes(block)
+        raise
+    yield bytes(block)
+
+
+def _check(part: Path, size: int | None, md5: str | None, check: Callable[[Path], object]) -> None:
     got = part.stat().st_size
-    if size is not None and got != size:
-        part.unlink()
-        raise DownloadError(f"{got:,} bytes came, expected {size:,}")
-    if md5 is None:
-        return
-    with open(part, "rb") as file:
-        found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    if found != md5.lower():
-        part.unlink()
-        raise DownloadError(f"MD5 is {found}, expected {md5.lower()}: damaged, or another file")
+    try:
+        if size is not None and got != size:
+            raise DownloadError(f"{got:,} bytes came, expected {size:,}")
+        if md5 is not None:
+            with open(part, "rb") as file:
+                found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if found != md5.lower():
+                raise DownloadError(f"MD5 is {found}, expected {md5.lower()}: damaged, or another file")
+        check(part)
+    except ValueError:
+        _remove(part)
+        raise
+
+
+def _origin(part: Path) -> Path:
+    """Holds where ``part`` comes from: the address, and which version of the file the server has called it."""
+    return part.with_name(f"{part.name}.from")
+
+
+def _remove(part: Path) -> None:
+    for path in (part, _origin(part)):
+        path.unlink(missing_ok=True)
 
 
 def _mb(size: int) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ctrh.data.download import download
 from ctrh.data.tables import FolderError
-from ctrh.data.unpack import SUFFIXES, unpack, unpacking
+from ctrh.data.unpack import SUFFIXES, DamagedArchive, check_archive, unpack, unpacking
 
 
 @dataclass(frozen=True)
@@ -83,14 +84,20 @@ def prepare(archives: Sequence[Archive], root: Path, fetch: bool, mirrors: Seque
             continue
         packed = archive.found(root)
         urls = (*(f"{mirror.rstrip('/')}/{archive.name}" for mirror in mirrors), *archive.urls)
-        if packed is None and fetch and urls:
-            packed = root / archive.name
-            download(urls, packed, archive.size, archive.md5)
-            done.append(f"downloaded {packed}")
+        get = partial(_download, archive, urls, root, done) if fetch and urls else None
+        if packed is None and get:
+            packed = get()
         if packed is None:
             missing.append(_wanted(archive, root))
             continue
-        files = unpack(packed, root / archive.folder)
+        try:
+            files = unpack(packed, root / archive.folder)
+        except DamagedArchive:
+            if not get:
+                raise
+            packed.unlink()
+            packed = get()
+            files = unpack(packed, root / archive.folder)
         if not archive.present(root):
             missing.append(
                 f"{packed} has no {archive.folder}/{archive.proof}: it is another archive; remove it"
@@ -102,6 +109,13 @@ def prepare(archives: Sequence[Archive], root: Path, fetch: bool, mirrors: Seque
             f"{root} is not complete. " + " ".join(f"({n}) {text}." for n, text in enumerate(missing, 1))
         )
     return done
+
+
+def _download(archive: Archive, urls: Sequence[str], root: Path, done: list[str]) -> Path:
+    packed = root / archive.name
+    download(urls, packed, archive.size, archive.md5, partial(check_archive, name=archive.name))
+    done.append(f"downloaded {packed}")
+    return packed
 
 
 def _wanted(archive: Archive, root: Path) -> str:

@@ -7,7 +7,6 @@ import shutil
 import stat
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +22,10 @@ class ArchiveError(ValueError):
     """An archive that is damaged, or that holds what must not be unpacked."""
 
 
+class DamagedArchive(ArchiveError):
+    """An archive that another download may mend."""
+
+
 @dataclass(frozen=True)
 class _Member:
     name: str
@@ -35,12 +38,12 @@ def unpack(archive: Path, folder: Path) -> int:
 
     A top folder in the archive that is called as ``folder`` is this one: both habits of packing give the same. Files that
     are there already are replaced. Everything is unpacked aside first, so a damaged archive or a full disk leaves
-    nothing. Raises `ArchiveError` for names that lead out of the folder, links, devices, and damage.
+    nothing. Raises `ArchiveError` for names that lead out of the folder, links, devices, and `DamagedArchive`.
     """
     aside = unpacking(folder)
     shutil.rmtree(aside, ignore_errors=True)
     try:
-        with _members(archive) as members:
+        with _undamaged(archive), _members(archive, archive.name) as members:
             files = _named(archive, members, folder.name)
             needed, free = sum(member.size for member, _ in files), shutil.disk_usage(_existing(folder)).free
             if needed > free:
@@ -55,22 +58,33 @@ def unpack(archive: Path, folder: Path) -> int:
         for _, name in files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             os.replace(aside / name, folder / name)
-    except (
-        zipfile.BadZipFile,
-        tarfile.TarError,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-    ) as error:
-        raise ArchiveError(
-            f"{archive} is damaged or no archive ({error}): remove it and get it again"
-        ) from error
     except FileExistsError as error:
         raise ArchiveError(f"{archive} holds {error.filename} twice: get it again") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return len(files)
+
+
+def check_archive(part: Path, name: str) -> None:
+    """Lists the archive ``name`` that was downloaded to ``part``. Raises `ArchiveError` for anything else."""
+    with _undamaged(part), _members(part, name) as members:
+        if not members:
+            raise ArchiveError(f"{name} is empty")
+
+
+@contextmanager
+def _undamaged(archive: Path) -> Iterator[None]:
+    try:
+        yield
+    except (ArchiveError, MemoryError):
+        raise
+    # Readers of archives raise whatever they have tripped over (struct.error, LZMAError, ValueError, ...).
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, while OSErrors without a number are bz2's and gzip's
+        raise DamagedArchive(
+            f"{archive} is damaged or no archive ({error}): remove it and get it again"
+        ) from error
 
 
 def unpacking(folder: Path) -> Path:
@@ -79,16 +93,16 @@ def unpacking(folder: Path) -> Path:
 
 
 @contextmanager
-def _members(archive: Path) -> Iterator[list[_Member]]:
-    """The regular files of the archive; anything else but folders is refused."""
-    if archive.name.endswith(".zip"):
+def _members(archive: Path, called: str) -> Iterator[list[_Member]]:
+    """The regular files of the archive, of the kind that its name says; anything else but folders is refused."""
+    if called.endswith(".zip"):
         with zipfile.ZipFile(archive) as file:
             yield [
                 _Member(info.filename, info.file_size, lambda info=info: file.open(info))
                 for info in file.infolist()
                 if not info.is_dir() and _regular(archive, info.filename, info.external_attr >> 16)
             ]
-    elif archive.name.endswith(SUFFIXES):
+    elif called.endswith(SUFFIXES):
         with tarfile.open(archive) as file:
             members = []
             for info in file.getmembers():
@@ -118,6 +132,7 @@ def _named(archive: Path, members: Sequence[_Member], top: str) -> list[tuple[_M
             or PureWindowsPath(member.name).drive
             or ".." in name.parts
             or "\0" in member.name
+            or not name.parts  # "." or nothing: the folder itself
         ):
             raise ArchiveError(f"{archive}: {member.name!r} leads out of the folder: do not use this archive")
         names.append(name)
