@@ -296,5 +296,5 @@ def test_every_profile_has_its_settings():
     paper = PAPER.cross
     assert [each.name for each in paper.datasets] == ["mirflickr", "nuswide", "coco"]
     assert {16, 32, 64, 128} == set(paper.bits) and paper.ks == (50, 1000)
-    with pytest.raises(ValueError, match="texts must be one of words, captions"):
+    with pytest.raises(ValueError, match="texts must be one of 'words', 'captions'"):
         CrossData(DataConfig("tiny"), "mirflickr", texts="sentences")

@@ -97,6 +97,7 @@ def test_files_that_do_not_fit(write, text, message):
         (DEMO.cross, "seeds", [(), (-1,)]),
         (DEMO.cross, "tuned", [0]),
         (DEMO.cross.datasets[0], "texts", ["sentences"]),
+        (DEMO.datasets[0], "article", ["flickr", None]),
         (DataConfig("scenes-mir"), "queries", [0, -1, 1.5]),
         (DataConfig("scenes-mir"), "noise", [-1.0, math.nan]),
         (DataConfig("scenes-mir"), "photos", [300]),  # without a number of queries

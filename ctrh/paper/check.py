@@ -46,7 +46,10 @@ def preflight(profile: Profile) -> str:
         say(f"  {name}: {_about(found)}")
         for warning in caught:
             say(f"    warning: {' '.join(str(warning.message).split())}")
-        keys.append(_state(found) if isinstance(found, Path) else found.key)
+        if isinstance(found, Path):  # gigabytes: named by size and time
+            keys.append([str(found), found.stat().st_size, found.stat().st_mtime_ns])
+            continue
+        keys.append(found.key)
         # Networks are large: only what is known of them is kept.
         if isinstance(found, Photos):
             photo_sets.append(found)
@@ -56,7 +59,13 @@ def preflight(profile: Profile) -> str:
             learners = sum(method in HASHERS for method in profile.methods)
             trainings = learners * len(profile.datasets) * len(profile.bits) * len(profile.seeds)
             needed += trainings * _bytes(found.module)
-    problems += _no_space(needed)
+    folder = cache_dir()
+    folder.mkdir(parents=True, exist_ok=True)
+    if needed > (free := shutil.disk_usage(folder).free):
+        problems.append(
+            f"the cache {folder} will take {needed / 1e9:.1f} GB and more (fine-tuned guides, pictures as bytes, "
+            f"checkpoints), {free / 1e9:.1f} GB are free: set CTRH_CACHE to a folder on another disk"
+        )
     if not torch.cuda.is_available() and profile.end_to_end:
         say("  no GPU is seen: training end to end on the CPU takes days at full size")
     if problems:
@@ -104,19 +113,3 @@ def _cached_bytes(photos: Photos, guide: Guide) -> int:
 
 def _bytes(module: torch.nn.Module) -> int:
     return 4 * sum(parameter.numel() for parameter in module.parameters())
-
-
-def _no_space(needed: int) -> Iterator[str]:
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        yield (
-            f"the cache {folder} will take {needed / 1e9:.1f} GB and more (fine-tuned guides, pictures as bytes, "
-            f"checkpoints), {free / 1e9:.1f} GB are free: set CTRH_CACHE to a folder on another disk"
-        )
-
-
-def _state(path: Path) -> list:
-    state = path.stat()
-    return [str(path), state.st_size, state.st_mtime_ns]

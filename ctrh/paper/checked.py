@@ -7,45 +7,45 @@ from dataclasses import fields
 from typing import Any
 
 # The least and the most that numbers may be, where it is not 1 for whole ones and 0 for others.
-POSITIVE = (1e-6, math.inf)
-BOUNDS = {
-    "seeds": (0, math.inf),
-    "alphas": (0, 1),
-    "ratios": (0, 0.99),
-    "factors": POSITIVE,
-    "rates": POSITIVE,
-}
+BOUNDS = {"seeds": (0, math.inf), "alphas": (0, 1), "ratios": (0, 0.99), "factors": (1e-6, math.inf)}
+BOUNDS["rates"] = BOUNDS["factors"]
+CHOICES = {"texts": ("words", "captions"), "article": ("mirflickr", "nuswide", "coco", "")}
 MAY_BE_EMPTY = ("rates",)
 
 
 class Checked:
-    """A dataclass that raises ``ValueError`` for a field that is not as its annotation says or out of ``BOUNDS`` (as NaN
-    is), and for a tuple that is empty or has something twice."""
+    """A dataclass that raises ``ValueError`` for a field that is not as its annotation says, or not in ``BOUNDS`` (as NaN
+    is) or ``CHOICES``, and for a tuple that is empty or has something twice."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
             kind, value = field.type, getattr(self, field.name)
-            bounds = BOUNDS.get(field.name, (1 if "int" in kind else 0, math.inf))
+            least, most = BOUNDS.get(field.name, (1 if "int" in kind else 0, math.inf))
             if kind.startswith("tuple"):
                 good = isinstance(value, tuple) and (value or field.name in MAY_BE_EMPTY)
-                good = good and all(_fits(x, kind, bounds) for x in value)
+                good = good and all(_fits(x, kind, least, most) for x in value)
                 good = good and len({_name(x) for x in value}) == len(value)
-                kind += ", one or more, all different"
+                wanted = f"{kind}, one or more, all different"
             else:
-                good = _fits(value, kind, bounds)
+                good, wanted = _fits(value, kind, least, most), kind
+            if "int" in kind or "float" in kind:
+                wanted += f", each from {least:g} to {most:g}"
+            if field.name in CHOICES:
+                good, wanted = (
+                    value in CHOICES[field.name],
+                    f"one of {', '.join(map(repr, CHOICES[field.name]))}",
+                )
             if not good:
-                number = "int" in kind or "float" in kind
-                kind += f", each from {bounds[0]:g} to {bounds[1]:g}" if number else ""
-                raise ValueError(f"{type(self).__name__}.{field.name} must be {kind}; got {value!r}")
+                raise ValueError(f"{type(self).__name__}.{field.name} must be {wanted}; got {value!r}")
 
 
-def _fits(x: Any, kind: str, bounds: tuple[float, float]) -> bool:
+def _fits(x: Any, kind: str, least: float, most: float) -> bool:
     if kind.startswith("tuple[tuple") and isinstance(x, tuple) and x:
         x = x[-1]  # a label's, or a method's and a data set's
     one = kind.removesuffix(", ...]").removesuffix("]").rpartition("[")[2].rpartition(", ")[2]
     if type(x).__name__ not in one.replace("None", "NoneType").replace("float", "float | int").split(" | "):
         return False
-    return type(x) not in (int, float) or (bounds[0] <= x <= bounds[1] and x < math.inf)
+    return type(x) not in (int, float) or (least <= x <= most and x < math.inf)
 
 
 def _name(x: Any) -> Any:

@@ -1,12 +1,6 @@
 """Profiles: what to run and how large, as data. The algorithms never ask which one it is.
 
-The profiles themselves are short Python files in the folder ``profiles`` of the repository. One's own is such a file,
-anywhere, that is called as the profile:
-
-    from dataclasses import replace
-    from profiles.paper import PROFILE as PAPER
-
-    PROFILE = replace(PAPER, seeds=(0,))
+The profiles themselves are short Python files in the repository's folder ``profiles``; one's own is such a file anywhere.
 """
 
 from __future__ import annotations
@@ -35,8 +29,6 @@ from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.paper.checked import Checked
 from ctrh.paper.launch import ROOT, profile_file
 from ctrh.training import TrainConfig
-
-TEXTS = ("words", "captions")
 
 
 @dataclass(frozen=True)
@@ -143,11 +135,6 @@ class CrossData(Checked):
     train: int | None = None
     texts: str = "words"
     optional: bool = False
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.texts not in TEXTS:
-            raise ValueError(f"texts must be one of {', '.join(TEXTS)}, got {self.texts!r}")
 
     @property
     def name(self) -> str:
