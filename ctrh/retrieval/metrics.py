@@ -28,13 +28,15 @@ import numpy as np
 from scipy.special import digamma
 
 from ctrh.retrieval.codes import as_words, check_codes, pack
-from ctrh.retrieval.ranking import count_groups, score_expected, score_stable
+from ctrh.retrieval.ranking import add_scores, count_groups, score_expected, score_stable
 
 Ties = Literal["expected", "stable"]
 Denominator = Literal["hits", "possible"]
 
 # Points of the precision-recall curve by ranking: evenly spaced ranks, the first and the last place included.
 CURVE_POINTS = 201
+# Queries that a thread takes at once: enough to use a tile of the database well, few enough to keep their scores small.
+BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -124,37 +126,34 @@ def evaluate(
 
         on_device = group_counts(query_codes, database_codes, query_labels, database_labels, device)
 
-    def score(q: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        hits, precisions = np.empty(len(cuts)), np.empty(len(cuts))
+    def score(block: slice) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
+        asked = codes[block], masks[block]
+        hits, precisions = np.empty((2, len(asked[0]), len(cuts)))
         if on_device is None:
-            counts = np.empty((bits + 1, 2), dtype=np.int64)
-            count_groups(codes[q], masks[q], *database, counts)
+            counts = np.empty((len(asked[0]), bits + 1, 2), dtype=np.int64)
+            count_groups(*asked, *database, counts)
         else:
-            counts = on_device[q]
+            counts = on_device[block]
         if ties == "expected":
             score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
         else:
-            score_stable(
-                counts, cuts, cut_of_rank, over_hits, codes[q], masks[q], *database, hits, precisions
-            )
-        return counts, hits, precisions
+            score_stable(counts, cuts, cut_of_rank, over_hits, *asked, *database, hits, precisions)
+        return block, counts, hits, precisions[:, np.searchsorted(cuts, scored_ranks)]
 
     ap = np.empty((len(scored_ranks), queries))
     relevant = np.empty(queries, dtype=np.int64)
-    hits_sum, recall_sum = np.zeros(len(cuts)), np.zeros(len(cuts))
-    radius_precision, radius_recall = np.zeros(bits + 1), np.zeros(bits + 1)
-    with ThreadPoolExecutor(threads or numba.config.NUMBA_NUM_THREADS) as pool:
-        # Handing a query to the only thread would take longer than scoring it.
-        scored_queries = (map if threads == 1 else pool.map)(score, range(queries))
+    sums = np.zeros(len(cuts)), np.zeros(len(cuts)), np.zeros(bits + 1), np.zeros(bits + 1)
+    threads = threads or numba.config.NUMBA_NUM_THREADS
+    # As many blocks as there are threads, or twice as many, ...: nobody waits for the last one alone.
+    size = -(-queries // (threads * -(-queries // (threads * BLOCK))))
+    blocks = [slice(start, start + size) for start in range(0, queries, size)]
+    with ThreadPoolExecutor(threads) as pool:
         # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
-        for q, (counts, hits, precisions) in enumerate(scored_queries):
-            ap[:, q] = precisions[np.searchsorted(cuts, scored_ranks)]
-            relevant[q] = counts[:, 1].sum()
-            hits_sum += hits
-            recall_sum += hits / max(relevant[q], 1)
-            within = counts.cumsum(axis=0)
-            radius_precision += within[:, 1] / np.maximum(within.sum(axis=1), 1)
-            radius_recall += within[:, 1] / max(relevant[q], 1)
+        for block, counts, hits, precisions in (map if threads == 1 else pool.map)(score, blocks):
+            ap[:, block] = precisions.T
+            relevant[block] = counts[:, :, 1].sum(axis=1)
+            add_scores(counts, hits, *sums)
+    hits_sum, recall_sum, radius_precision, radius_recall = sums
     at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
     return Scores(
         ap_all=ap[-1],

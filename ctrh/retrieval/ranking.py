@@ -1,4 +1,4 @@
-r"""The compiled inner loops of the metrics: one query against the whole database, without sorting.
+r"""The compiled inner loops of the metrics: a block of queries against the whole database, without sorting.
 
 K-bit codes have only K+1 distances, so a ranking is a row of tie groups d = 0..K with n_d items, r_d of them
 relevant, and everything in this file follows from these counts. Write N and R for the items and the relevant
@@ -71,34 +71,59 @@ def popcount(typing, word) -> tuple[Signature, Callable]:
 def measure(code, mask, database_codes, database_masks, start, stop, cells, shared):
     """``cells[i] = 2 * distance + relevant`` for items ``start + i`` < ``stop`` and one query.
 
-    ``code`` (W,), ``mask`` (V,) uint64; the database (W, M) and (V, M), words first; ``shared`` is scratch.
+    ``code`` (W,), ``mask`` (V,) uint64; the database (W, M) and (V, M), words first; ``cells`` uint32 and ``shared`` uint64,
+    scratch, (TILE,).
     """
-    count = stop - start
-    cells[:count] = 0
-    shared[:count] = 0
-    for word in range(len(code)):
-        for i in range(count):
-            cells[i] += 2 * popcount(code[word] ^ database_codes[word, start + i])
-    for word in range(len(mask)):
-        for i in range(count):
-            shared[i] |= mask[word] & database_masks[word, start + i]
-    for i in range(count):
-        cells[i] += shared[i] != 0
+    # Slices: an index that might be negative would keep the compiler from taking several items in one instruction.
+    cells, shared = cells[: stop - start], shared[: stop - start]
+    cells[:] = 0
+    shared[:] = 0
+    for w in range(1, len(code)):
+        word, words = code[w], database_codes[w, start:stop]
+        for i in range(len(cells)):
+            cells[i] += 2 * popcount(word ^ words[i])
+    for w in range(1, len(mask)):
+        label, labels = mask[w], database_masks[w, start:stop]
+        for i in range(len(cells)):
+            shared[i] |= label & labels[i]
+    # Mostly there is one word of each, and so one loop.
+    word, words = code[0], database_codes[0, start:stop]
+    label, labels = mask[0], database_masks[0, start:stop]
+    for i in range(len(cells)):
+        relevant = (shared[i] | (label & labels[i])) != 0
+        cells[i] += 2 * popcount(word ^ words[i]) + relevant
 
 
 @compiled
-def count_groups(code, mask, database_codes, database_masks, counts):
-    """Fills ``counts`` (K+1, 2) int64 for one query: irrelevant and relevant items at each distance."""
+def count_groups(codes, masks, database_codes, database_masks, counts):
+    """Fills ``counts`` (B, K+1, 2) int64 for B queries: irrelevant and relevant items at each distance.
+
+    ``codes`` (B, W), ``masks`` (B, V). All of them meet a tile of the database while it is in the fastest cache.
+    """
     items = database_codes.shape[1]
-    cells = np.empty(TILE, dtype=np.int64)
+    cells = np.empty(TILE, dtype=np.uint32)
     shared = np.empty(TILE, dtype=np.uint64)
-    flat = counts.reshape(-1)
+    flat = counts.reshape(len(codes), -1)
     flat[:] = 0
+    # Four tables, each for a quarter of the tile: adding twice in a row to one number would wait for the first.
+    tables = np.zeros((4, flat.shape[1]), dtype=np.int32)
+    a, b, c, d = tables
     for start in range(0, items, TILE):
         stop = min(start + TILE, items)
-        measure(code, mask, database_codes, database_masks, start, stop, cells, shared)
-        for i in range(stop - start):
-            flat[cells[i]] += 1
+        n = (stop - start) // 4
+        for q in range(len(codes)):
+            measure(codes[q], masks[q], database_codes, database_masks, start, stop, cells, shared)
+            first, second, third, fourth = cells[:n], cells[n : 2 * n], cells[2 * n : 3 * n], cells[3 * n :]
+            for i in range(n):
+                a[first[i]] += 1
+                b[second[i]] += 1
+                c[third[i]] += 1
+                d[fourth[i]] += 1
+            for i in range(4 * n, stop - start):
+                a[cells[i]] += 1
+            for cell in range(flat.shape[1]):
+                flat[q, cell] += a[cell] + b[cell] + c[cell] + d[cell]
+            tables[:] = 0
 
 
 @compiled
@@ -159,71 +184,89 @@ def cut_average_precision(harmonic, nearer_sum, before, relevant_before, items, 
 
 @compiled
 def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
-    """Expected values for one query, random order inside ties.
+    """Expected values for B queries, random order inside ties.
 
     ``cuts`` (J,) int64: ranks, ascending, at most M; ``scored`` (J,) bool: where average precision is wanted.
-    Fills ``hits`` (J,): expected relevant items in the top cuts[j], and ``precisions`` (J,): expected
-    AP@cuts[j].
+    Fills ``hits`` (B, J): expected relevant items in the top cuts[j], and ``precisions`` (B, J): expected
+    AP@cuts[j], 0 where it is not wanted.
     """
-    all_relevant = counts[:, 1].sum()
-    before = 0
-    relevant_before = 0
-    nearer_sum = 0.0
-    j = 0
-    for d in range(len(counts)):
-        relevant = counts[d, 1]
-        items = counts[d, 0] + relevant
-        while j < len(cuts) and cuts[j] <= before + items:
-            places = cuts[j] - before
-            hits[j] = relevant_before + places * relevant / items
-            if not scored[j] or all_relevant == 0:
-                precisions[j] = 0.0
-            elif over_hits:
-                precisions[j] = cut_average_precision(
-                    harmonic, nearer_sum, before, relevant_before, items, relevant, places
-                )
-            else:
-                inside = precision_sum(harmonic, before, relevant_before, items, relevant, places)
-                precisions[j] = (nearer_sum + inside) / min(cuts[j], all_relevant)
-            j += 1
-        nearer_sum += precision_sum(harmonic, before, relevant_before, items, relevant, items)
-        before += items
-        relevant_before += relevant
+    precisions[:] = 0
+    for q in range(len(counts)):
+        all_relevant = counts[q, :, 1].sum()
+        before = 0
+        relevant_before = 0
+        nearer_sum = 0.0
+        j = 0
+        for d in range(counts.shape[1]):
+            relevant = counts[q, d, 1]
+            items = counts[q, d, 0] + relevant
+            while j < len(cuts) and cuts[j] <= before + items:
+                places = cuts[j] - before
+                hits[q, j] = relevant_before + places * relevant / items
+                if scored[j] and all_relevant > 0 and over_hits:
+                    precisions[q, j] = cut_average_precision(
+                        harmonic, nearer_sum, before, relevant_before, items, relevant, places
+                    )
+                elif scored[j] and all_relevant > 0:
+                    inside = precision_sum(harmonic, before, relevant_before, items, relevant, places)
+                    precisions[q, j] = (nearer_sum + inside) / min(cuts[j], all_relevant)
+                j += 1
+            nearer_sum += precision_sum(harmonic, before, relevant_before, items, relevant, items)
+            before += items
+            relevant_before += relevant
 
 
 @compiled
 def score_stable(
-    counts, cuts, cut_of_rank, over_hits, code, mask, database_codes, database_masks, hits, precisions
+    counts, cuts, cut_of_rank, over_hits, codes, masks, database_codes, database_masks, hits, precisions
 ):
     """The same as :func:`score_expected`, at all cuts, for ties in the database's order.
 
     ``cut_of_rank`` (M,): for rank p, at p - 1, the first j with p <= cuts[j].
     """
     items = database_codes.shape[1]
-    cells = np.empty(TILE, dtype=np.int64)
+    cells = np.empty(TILE, dtype=np.uint32)
     shared = np.empty(TILE, dtype=np.uint64)
-    placed = np.zeros(len(counts), dtype=np.int64)
-    found = np.zeros(len(counts), dtype=np.int64)
-    for d in range(1, len(counts)):
-        placed[d] = placed[d - 1] + counts[d - 1].sum()
-        found[d] = found[d - 1] + counts[d - 1, 1]
     hits[:] = 0
     precisions[:] = 0
-    for start in range(0, items, TILE):
-        stop = min(start + TILE, items)
-        measure(code, mask, database_codes, database_masks, start, stop, cells, shared)
-        for i in range(stop - start):
-            d = cells[i] >> 1
-            placed[d] += 1
-            if cells[i] & 1:
-                found[d] += 1
-                j = cut_of_rank[placed[d] - 1]
-                hits[j] += 1
-                precisions[j] += found[d] / placed[d]
-    all_relevant = counts[:, 1].sum()
-    for j in range(1, len(cuts)):
-        hits[j] += hits[j - 1]
-        precisions[j] += precisions[j - 1]
-    for j in range(len(cuts)):
-        denominator = hits[j] if over_hits else min(cuts[j], all_relevant)
-        precisions[j] = precisions[j] / denominator if denominator > 0 else 0.0
+    for q in range(len(codes)):
+        placed = np.zeros(counts.shape[1], dtype=np.int64)
+        found = np.zeros(counts.shape[1], dtype=np.int64)
+        for d in range(1, len(placed)):
+            placed[d] = placed[d - 1] + counts[q, d - 1].sum()
+            found[d] = found[d - 1] + counts[q, d - 1, 1]
+        for start in range(0, items, TILE):
+            stop = min(start + TILE, items)
+            measure(codes[q], masks[q], database_codes, database_masks, start, stop, cells, shared)
+            for i in range(stop - start):
+                d = cells[i] >> 1
+                placed[d] += 1
+                if cells[i] & 1:
+                    found[d] += 1
+                    j = cut_of_rank[placed[d] - 1]
+                    hits[q, j] += 1
+                    precisions[q, j] += found[d] / placed[d]
+        all_relevant = counts[q, :, 1].sum()
+        for j in range(1, len(cuts)):
+            hits[q, j] += hits[q, j - 1]
+            precisions[q, j] += precisions[q, j - 1]
+        for j in range(len(cuts)):
+            denominator = hits[q, j] if over_hits else min(cuts[j], all_relevant)
+            precisions[q, j] = precisions[q, j] / denominator if denominator > 0 else 0.0
+
+
+@compiled
+def add_scores(counts, hits, hits_sum, recall_sum, radius_precision, radius_recall):
+    """Adds up B queries, one after the other: hits and recall at the cuts (J,), both by distance (K+1,)."""
+    for q in range(len(counts)):
+        all_relevant = max(counts[q, :, 1].sum(), 1)
+        for j in range(len(hits_sum)):
+            hits_sum[j] += hits[q, j]
+            recall_sum[j] += hits[q, j] / all_relevant
+        items = 0
+        relevant = 0
+        for d in range(counts.shape[1]):
+            items += counts[q, d, 0] + counts[q, d, 1]
+            relevant += counts[q, d, 1]
+            radius_precision[d] += relevant / max(items, 1)
+            radius_recall[d] += relevant / all_relevant
