@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from scipy.stats import hypergeom
 from sklearn.metrics import average_precision_score
 
+from ctrh.retrieval.codes import as_words, pack
 from ctrh.retrieval.metrics import evaluate
-from ctrh.retrieval.ranking import compiled
+from ctrh.retrieval.ranking import TILE, compiled, count_groups
 
 
 def naive_ap(relevant, k, denominator):
@@ -236,6 +237,44 @@ def test_threads_and_blocks_of_queries_change_nothing(ties):
         alone = evaluate(queries[part], database, query_labels[part], labels, ks=(10, 3000), ties=ties)
         np.testing.assert_array_equal(alone.ap_all, together.ap_all[part])
         np.testing.assert_array_equal(alone.ap_at, together.ap_at[:, part])
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.integers(0, 2**32 - 1),
+    st.integers(1, 5),
+    st.sampled_from([1, 3, 4, TILE - 1, TILE, TILE + 5, 2 * TILE + 2]),
+    st.integers(1, 140),
+    st.integers(1, 140),
+    st.sampled_from([0.5, 0.02, 0.0]),
+)
+def test_groups_are_counted_to_the_item(seed, queries, size, bits, labels, share):
+    codes, database, query_labels, labels = random_problem(seed, queries, size, bits, labels, share)
+    if share < 0.5:
+        database[:] = database[0]  # nearly collapsed codes: all of a tile in a few groups
+    words = [as_words(pack(part)) for part in (codes, query_labels, database, labels)]
+    counts = np.full((queries, bits + 1, 2), -1)
+    count_groups(words[0], words[1], *(np.ascontiguousarray(part.T) for part in words[2:]), counts)
+    distances = (codes[:, None] != database).sum(axis=2)
+    relevant = (query_labels[:, None] & labels).any(axis=2)
+    for q in range(queries):
+        for r in (0, 1):
+            expected = np.bincount(distances[q][relevant[q] == r], minlength=bits + 1)
+            np.testing.assert_array_equal(counts[q, :, r], expected)
+
+
+def test_sums_run_in_the_order_of_the_queries():
+    """To the bit what queries that are scored alone add up to, one after the other."""
+    queries, database, query_labels, labels = random_problem(7, 200, 3000, 20, 9)
+    together = evaluate(queries, database, query_labels, labels, ks=(50,), threads=3)
+    sums = dict.fromkeys(("curve_recall", "radius_precision", "radius_recall"), 0)
+    for q in range(200):
+        alone = vars(evaluate(queries[[q]], database, query_labels[[q]], labels, ks=(50,)))
+        assert alone["ap_all"][0] == together.ap_all[q] and alone["ap_at"][0, 0] == together.ap_at[0, q]
+        for name in sums:
+            sums[name] = sums[name] + alone[name]
+    for name, total in sums.items():
+        np.testing.assert_array_equal(vars(together)[name], total / 200)
 
 
 def test_a_database_of_many_tiles_in_stable_order():

@@ -18,10 +18,11 @@ ranks, never with queries x database.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -37,6 +38,8 @@ Denominator = Literal["hits", "possible"]
 CURVE_POINTS = 201
 # Queries that a thread takes at once: enough to use a tile of the database well, few enough to keep their scores small.
 BLOCK = 64
+# With fewer pairs of a query and an item, another thread costs more time than it saves.
+PAIRS_A_THREAD = 2**18
 
 
 @dataclass(frozen=True)
@@ -126,11 +129,18 @@ def evaluate(
 
         on_device = group_counts(query_codes, database_codes, query_labels, database_labels, device)
 
-    def score(block: slice) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
+    threads = min(threads or numba.config.NUMBA_NUM_THREADS, 1 + queries * items // PAIRS_A_THREAD)
+    # As many blocks as there are threads, or twice as many, ...: nobody waits for the last one alone.
+    size = -(-queries // (threads * -(-queries // (threads * BLOCK))))
+    # Used again and again: fresh memory would cost small databases more than the scores do.
+    buffers = np.empty((2 * threads, 2, min(size, queries), len(cuts)))
+
+    def score(number: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
+        block = slice(number * size, min((number + 1) * size, queries))
         asked = codes[block], masks[block]
-        hits, precisions = np.empty((2, len(asked[0]), len(cuts)))
+        hits, precisions = buffers[number % len(buffers), :, : block.stop - block.start]
         if on_device is None:
-            counts = np.empty((len(asked[0]), bits + 1, 2), dtype=np.int64)
+            counts = np.empty((len(hits), bits + 1, 2), dtype=np.int64)
             count_groups(*asked, *database, counts)
         else:
             counts = on_device[block]
@@ -138,21 +148,16 @@ def evaluate(
             score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
         else:
             score_stable(counts, cuts, cut_of_rank, over_hits, *asked, *database, hits, precisions)
-        return block, counts, hits, precisions[:, np.searchsorted(cuts, scored_ranks)]
+        return block, counts, hits, precisions
 
     ap = np.empty((len(scored_ranks), queries))
     relevant = np.empty(queries, dtype=np.int64)
     sums = np.zeros(len(cuts)), np.zeros(len(cuts)), np.zeros(bits + 1), np.zeros(bits + 1)
-    threads = threads or numba.config.NUMBA_NUM_THREADS
-    # As many blocks as there are threads, or twice as many, ...: nobody waits for the last one alone.
-    size = -(-queries // (threads * -(-queries // (threads * BLOCK))))
-    blocks = [slice(start, start + size) for start in range(0, queries, size)]
-    with ThreadPoolExecutor(threads) as pool:
-        # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
-        for block, counts, hits, precisions in (map if threads == 1 else pool.map)(score, blocks):
-            ap[:, block] = precisions.T
-            relevant[block] = counts[:, :, 1].sum(axis=1)
-            add_scores(counts, hits, *sums)
+    # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
+    for block, counts, hits, precisions in _in_order(score, -(-queries // size), threads):
+        ap[:, block] = precisions.T[np.searchsorted(cuts, scored_ranks)]
+        relevant[block] = counts[:, :, 1].sum(axis=1)
+        add_scores(counts, hits, *sums)
     hits_sum, recall_sum, radius_precision, radius_recall = sums
     at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
     return Scores(
@@ -168,6 +173,21 @@ def evaluate(
         radius_precision=radius_precision / queries,
         radius_recall=radius_recall / queries,
     )
+
+
+def _in_order(work: Callable[[int], Any], count: int, threads: int) -> Iterator[Any]:
+    """``work(0)``, ``work(1)``, ...: at most 2 * ``threads`` results are on their way or not yet taken."""
+    if threads == 1 or count == 1:
+        yield from map(work, range(count))
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        running: deque[Future] = deque()
+        for number in range(count):
+            if len(running) == 2 * threads:
+                yield running.popleft().result()
+            running.append(pool.submit(work, number))
+        while running:
+            yield running.popleft().result()
 
 
 def _check(query_codes, database_codes, query_labels, database_labels) -> None:
