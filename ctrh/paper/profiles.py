@@ -51,9 +51,7 @@ class DataConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.photos and not self.queries:
-            raise ValueError(
-                f"DataConfig.queries must be given with photos={self.photos}; got {self.queries}"
-            )
+            raise ValueError(f"DataConfig.queries must be given with photos={self.photos}; got None")
 
     def load(self) -> Photos:
         """Raises ``ValueError`` for a name that no data set has, and whatever the data set raises."""
@@ -229,17 +227,16 @@ def read_profile(path: Path) -> Profile:
     """What the file calls ``PROFILE``, under the file's name. ``ValueError`` of one line that says where something is wrong."""
     if not path.is_file():
         raise ValueError(f"there is no {path}: profiles are part of a clone, not of the installed package")
+    # For ``from profiles.paper import PROFILE``, wherever this package is used.
     if str(ROOT) not in sys.path:
-        sys.path.append(
-            str(ROOT)
-        )  # for ``from profiles.paper import PROFILE``, wherever this package is used
+        sys.path.append(str(ROOT))
     try:
         found = runpy.run_path(str(path)).get("PROFILE")
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == str(path)]
         where = f"{path}, line {lines[-1]}" if lines else path
-        raise ValueError(f"{where}: {type(error).__name__}: {error}") from error
+        raise ValueError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(found, Profile):
         raise ValueError(f"{path} must set PROFILE to a Profile, as profiles/demo.py does; it is {found!r}")
     return replace(found, name=path.stem)
