@@ -13,6 +13,7 @@ from ctrh.data.tables import FolderError, write_table
 from ctrh.paper import own_data
 from ctrh.paper.launch import PROFILES
 from ctrh.paper.profiles import DataConfig, Profile
+from ctrh.paper.report.page import data_note
 from ctrh.paper.tasks import hashing_task, photos_of
 
 
@@ -72,6 +73,7 @@ def test_tables_have_nothing_published_beside_them(converted):
         bits=(16,),
         study=replace(profile.study, backbones=(("guide", "guide"),)),
     )
+    assert "the article has none on these photos" in data_note(profile)
     own_data.write_tables(profile)
     table = (converted / "figures" / "openclipart" / "table1.csv").read_text().splitlines()
     assert table[0].endswith("published") and len(table) == 3
