@@ -152,7 +152,7 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
         names = tuple(json.loads((path / NAMES).read_text(encoding="utf-8")))
         spec, folder = EncoderSpec(**config["encoder"]), Path(config["folder"])
         tuned = path / TUNED_GUIDE if config["tuned_guide"] else None
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged ({error}): fit the model again") from error
     guide = spec.load_guide() if spec.backbone == "guide" or text else None
     backbone = spec.load_backbone(guide)

@@ -25,7 +25,7 @@ import numpy as np
 from ctrh.data.flickr import HashingTask, Index, build_photos, cached_index, data_dir, find_root, read_bytes
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
-from ctrh.data.tables import Complaints, FolderError
+from ctrh.data.tables import Complaints, FolderError, reading
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
 from ctrh.store import cached_arrays, content_key
 
@@ -117,9 +117,9 @@ def _read_index(files: Mapping[str, Path]) -> Index:
         file = files[f"instances {part}"]
         # Outlines are most of the file and not needed: each object is cut down as soon as it is read.
         content = _read_json(file, object_hook=_class_of_object)
-        classes |= {
-            int(each["id"]): str(each["name"]) for each in _part(file, content, "categories", "id", "name")
-        }
+        categories = _part(file, content, "categories", "id", "name")
+        with reading(file, GET):
+            classes |= {int(each["id"]): str(each["name"]) for each in categories}
         unknown = set()
         for image, category in _part(file, content, "annotations"):
             if image in names:
@@ -172,11 +172,12 @@ def _names(files: Mapping[str, Path]) -> dict[int, str]:
     for part in PARTS:
         file = files[f"captions {part}"]
         year = file.stem[-4:]
-        for each in _part(file, _read_json(file), "images", "id", "file_name"):
-            name = str(each["file_name"])
-            if Path(name).name != name or name in (".", ".."):
-                raise FolderError(f"{file}: the picture {name!r} leads out of its folder: {GET}")
-            names[int(each["id"])] = f"{part}{year}/{name}"
+        with reading(file, GET):
+            for each in _part(file, _read_json(file), "images", "id", "file_name"):
+                name = str(each["file_name"])
+                if Path(name).name != name or name in (".", ".."):
+                    raise FolderError(f"{file}: the picture {name!r} leads out of its folder: {GET}")
+                names[int(each["id"])] = f"{part}{year}/{name}"
     return dict(sorted(names.items()))
 
 
@@ -188,12 +189,13 @@ def _sentences(
     for part in PARTS:
         file = files[f"captions {part}"]
         unknown = set()
-        for each in _part(file, _read_json(file), "annotations", "id", "image_id", "caption"):
-            image, text = int(each["image_id"]), " ".join(str(each["caption"]).split())
-            if image not in names:
-                unknown.add(image)
-            elif text:
-                rows[image].append((int(each["id"]), text))
+        with reading(file, GET):
+            for each in _part(file, _read_json(file), "annotations", "id", "image_id", "caption"):
+                image, text = int(each["image_id"]), " ".join(str(each["caption"]).split())
+                if image not in names:
+                    unknown.add(image)
+                elif text:
+                    rows[image].append((int(each["id"]), text))
         note(file, "sentences about photos that are not listed", [str(image) for image in sorted(unknown)])
     return {image: [text for _, text in sorted(found)] for image, found in rows.items()}
 
@@ -207,10 +209,8 @@ def _class_of_object(each: dict[str, Any]) -> Any:
 
 
 def _read_json(path: Path, **options: Any) -> Any:
-    try:
+    with reading(path, GET):
         return json.loads(read_bytes(path, GET), **options)
-    except (ValueError, KeyError, TypeError) as error:
-        raise FolderError(f"{path} is damaged ({error}): {GET}") from error
 
 
 def _part(path: Path, content: Any, name: str, *keys: str) -> list[Any]:

@@ -41,6 +41,7 @@ CONCEPTS = (
 STRICT = "baby bird car clouds dog female flower male night people portrait river sea tree".split()
 LABELS = tuple(sorted([*CONCEPTS, *(f"{name}_r1" for name in STRICT)]))
 PHOTOS, COMMON = 25_000, 1_386
+NUMBER = r"\d{1,9}"
 FOLDERS = ("mirflickr25k", "MIRFLICKR-25K")
 GET = "python -m ctrh data mirflickr DIR --download"
 
@@ -104,8 +105,8 @@ def _choose_labels(index: Index, count: int) -> Index:
 
 def read_index(root: Path) -> Index:
     """What the text files below ``root`` say; kept under their contents, those of the tags under size and time."""
-    pictures = _numbers(root / "mirflickr", r"im(\d+)\.jpg")
-    tags = _numbers(root / "mirflickr" / "meta" / "tags", r"tags(\d+)\.txt")
+    pictures = _numbers(root / "mirflickr", rf"im({NUMBER})\.jpg")
+    tags = _numbers(root / "mirflickr" / "meta" / "tags", rf"tags({NUMBER})\.txt")
     annotations = root / "mirflickr25k_annotations_v080"
     labels = {name: read_bytes(annotations / f"{name}.txt", GET) for name in LABELS}
     common = read_bytes(root / "mirflickr" / "doc" / "common_tags.txt", GET)
@@ -208,8 +209,8 @@ def _common(path: Path, text: bytes, note) -> set[str]:
 def _annotated(path: Path, text: bytes, row_of: dict[int, int], note) -> list[int]:
     """Rows of the photos that the annotation file names."""
     entries = [(number, line) for number, line in enumerate(read_lines(text)[0], start=1) if line]
-    wrong = [f"line {number}: {line[:20]}" for number, line in entries if not line.isdecimal()]
+    wrong = [f"line {number}: {line[:20]}" for number, line in entries if not re.fullmatch(NUMBER, line)]
     note(path, "lines that are no number of a photo, left out", wrong)
-    numbers = [int(line) for _, line in entries if line.isdecimal()]
+    numbers = [int(line) for _, line in entries if re.fullmatch(NUMBER, line)]
     note(path, "photos that do not exist", [str(number) for number in numbers if number not in row_of])
     return [row_of[number] for number in numbers if number in row_of]

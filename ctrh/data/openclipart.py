@@ -136,19 +136,23 @@ def read_tags(path: Path) -> tuple[str, ...]:
 def _keywords(document: bytes) -> list[str]:
     """The texts of li elements within a subject element, whatever prefix the file gives the two."""
     inside: list[str] = []
-    keywords: list[str] = []
+    keywords: list[list[str]] = []  # in pieces: joined one by one they would be copied as often
+    subjects = 0  # of the elements that we are inside of
 
     def start(tag: str, _attributes: dict[str, str]) -> None:
+        nonlocal subjects
         inside.append(tag.rpartition(":")[2])
-        if inside[-1] == "li" and "subject" in inside:
-            keywords.append("")
+        subjects += inside[-1] == "subject"
+        if inside[-1] == "li" and subjects:
+            keywords.append([])
 
     def end(_tag: str) -> None:
-        inside.pop()
+        nonlocal subjects
+        subjects -= inside.pop() == "subject"
 
     def text(data: str) -> None:
-        if inside[-1] == "li" and "subject" in inside:
-            keywords[-1] += data
+        if inside[-1] == "li" and subjects:
+            keywords[-1].append(data)
 
     def entity(name: str, _is_parameter: bool, value: str | None, *_external: object) -> None:
         # Illustrator declares plain abbreviations, which are harmless; bombs are nested, leaks are external.
@@ -159,7 +163,7 @@ def _keywords(document: bytes) -> list[str]:
     parser.StartElementHandler, parser.EndElementHandler = start, end
     parser.CharacterDataHandler, parser.EntityDeclHandler = text, entity
     parser.Parse(document, True)
-    return keywords
+    return ["".join(pieces) for pieces in keywords]
 
 
 def _package_folder(source: Path) -> Path:

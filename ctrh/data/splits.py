@@ -40,7 +40,7 @@ def read_split(path: str | Path, dataset: str, names: Sequence[str], complaints:
         wanted = {part: [str(name) for name in document[part]] for part in ("query", "train")}
     except FileNotFoundError:
         raise FolderError(f"{path} does not exist: write it with python -m ctrh data") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FolderError(f"{path} is no split that python -m ctrh data wrote ({error})") from error
     if document.get("dataset") != dataset:
         raise FolderError(f"{path} splits {document.get('dataset')!r}, not {dataset!r}: give the right file")

@@ -7,7 +7,9 @@ import io
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -18,6 +20,17 @@ SEPARATORS = re.compile(r"[\s,;]+")
 
 class FolderError(ValueError):
     """A photo folder that cannot be used as it is; the message names file, line and remedy."""
+
+
+@contextmanager
+def reading(path: Path, remedy: str) -> Iterator[None]:
+    """Around parsing ``path``: whatever its content makes a parser trip over is a `FolderError` that names the file."""
+    try:
+        yield
+    except (FolderError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise FolderError(f"{path} is damaged ({error}): {remedy}") from error
 
 
 class FolderWarning(UserWarning):
@@ -168,13 +181,13 @@ def _inside(where: str, name: str) -> str:
 
 
 def _merged(path: Path, rows: list[Row], complaints: Complaints) -> list[Row]:
-    first: dict[str, Row] = {}
+    line_of: dict[str, int] = {}
+    words_of: dict[str, dict[str, None]] = defaultdict(dict)
     twice = []
     for row in rows:
-        known = first.setdefault(row.image, row)
-        if known is not row:
-            twice.append(f"line {row.line}: {row.image} (first on line {known.line})")
-            words = tuple(dict.fromkeys(known.words + row.words))
-            first[row.image] = Row(known.line, row.image, words)
+        first = line_of.setdefault(row.image, row.line)
+        if first != row.line:
+            twice.append(f"line {row.line}: {row.image} (first on line {first})")
+        words_of[row.image] |= dict.fromkeys(row.words)
     complaints.about(path, "pictures with several rows, their words joined", twice, "keep one row each")
-    return list(first.values())
+    return [Row(line, image, tuple(words_of[image])) for image, line in line_of.items()]

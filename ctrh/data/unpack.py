@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -80,8 +81,8 @@ def _undamaged(archive: Path) -> Iterator[None]:
         raise
     # Readers of archives raise whatever they have tripped over (struct.error, LZMAError, ValueError, ...).
     except Exception as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk, while OSErrors without a number are bz2's and gzip's
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise  # of the disk; the others are bz2's, gzip's, and of places before a file's beginning
         raise DamagedArchive(
             f"{archive} is damaged or no archive ({error}): remove it and get it again"
         ) from error

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import collections
 import io
+import math
 import pickle
+import pickletools
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -55,7 +57,7 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
         try:
             root = _Unpickler(file, top).load()
         # What a pickle does with wrong operands is up to the operands.
-        except (AttributeError, IndexError, TypeError, ValueError) as error:
+        except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
             raise pickle.UnpicklingError(f"no module tree ({error})") from error
     if not isinstance(root, _Shell):
         raise pickle.UnpicklingError("no module tree")
@@ -66,8 +68,13 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 class _Unpickler(pickle.Unpickler):
     def __init__(self, file: zipfile.ZipFile, top: str) -> None:
-        super().__init__(io.BytesIO(file.read(f"{top}data.pkl")))
-        self.file, self.top = file, top
+        data = file.read(f"{top}data.pkl")
+        for code, place, _ in pickletools.genops(data):
+            # The place in a table, which is made that long.
+            if "PUT" in code.name and int(place) > len(data):
+                raise pickle.UnpicklingError("no module tree")
+        super().__init__(io.BytesIO(data))
+        self.file, self.top, self.storages = file, top, {}
 
     def find_class(self, module: str, name: str) -> Any:
         if module.startswith("__torch__"):
@@ -90,12 +97,17 @@ class _Unpickler(pickle.Unpickler):
         kind, dtype, key, _location, count = saved
         if kind != "storage" or not isinstance(dtype, torch.dtype):
             raise pickle.UnpicklingError(f"asks for a {kind}")
-        data = bytearray(self.file.read(f"{self.top}data/{key}"))
-        return torch.frombuffer(data, dtype=dtype, count=count) if count else torch.empty(0, dtype=dtype)
+        if key not in self.storages:  # once, however often it is asked for
+            data = bytearray(self.file.read(f"{self.top}data/{key}"))
+            empty = torch.empty(0, dtype=dtype)
+            self.storages[key] = torch.frombuffer(data, dtype=dtype, count=count) if count else empty
+        return self.storages[key]
 
 
 def _tensor(storage: Tensor, offset: int, size: tuple, stride: tuple, *_: Any) -> Tensor:
-    return storage.as_strided(size, stride, offset).clone()
+    if math.prod(size) > len(storage):
+        raise pickle.UnpicklingError(f"a tensor of {tuple(size)} out of {len(storage)} numbers")
+    return storage.as_strided(size, stride, offset)
 
 
 def _collect(shell: _Shell, prefix: str, state: dict[str, Tensor]) -> None:

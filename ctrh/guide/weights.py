@@ -4,7 +4,6 @@ used."""
 from __future__ import annotations
 
 import os
-import pickle
 import urllib.error
 import urllib.request
 import zipfile
@@ -15,7 +14,6 @@ import huggingface_hub
 import open_clip
 import torch
 from huggingface_hub import constants
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -112,6 +110,7 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"no weights file {path}")
     try:
+        _check_sizes(path)
         if path.suffix == ".safetensors":
             state = load_file(path)
         elif is_torchscript(path):
@@ -119,23 +118,31 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
             state = {key: value for key, value in state.items() if key not in OPENAI_SETTINGS}
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        SafetensorError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        RuntimeError,
-        EOFError,
-        KeyError,
-    ) as error:
+    except PermissionError:
+        raise
+    # What damaged pickles, archives and headers make their readers raise has no common name.
+    except Exception as error:
         raise ValueError(
             f"{path} is damaged or holds more than plain weights, and is not trusted: "
             f"get the model's .safetensors file instead ({error})"
         ) from error
     if isinstance(state, Mapping) and "state_dict" in state:
         state = state["state_dict"]
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in state.items()
+    ):
         raise ValueError(f"{path} holds no state dict (tensors by name)")
     return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def _check_sizes(path: Path) -> None:
+    """Raises ``ValueError`` for an archive whose members are much larger than itself: weights are stored, only the code
+    beside them is compressed."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as file:
+            declared = sum(info.file_size for info in file.infolist())
+        if declared > path.stat().st_size + (16 << 20):
+            raise ValueError(f"{declared:,} bytes are said to be in {path.stat().st_size:,}")
 
 
 def check_matches(expected: Mapping[str, Tensor], got: Mapping[str, Tensor], source: str) -> None:

@@ -127,8 +127,13 @@ def _looked_up(path: Path, vocabulary: Sequence[str]) -> dict[str, np.ndarray]:
     from gensim.models import KeyedVectors
 
     try:
+        with path.open("rb") as file:
+            words, width = map(int, file.readline(64).split())
+        # Before memory is taken for what the first line says. A word has a letter, a blank and its numbers.
+        if min(words, width) < 1 or words * (4 * width + 2) > path.stat().st_size:
+            raise ValueError(f"it cannot hold {words} vectors of {width} numbers")
         stored = KeyedVectors.load_word2vec_format(path, binary=True)
-    except (ValueError, EOFError, UnicodeDecodeError) as error:
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path} is not a whole file in word2vec's binary format: {error}") from error
 
     def find(word: str) -> list[np.ndarray]:

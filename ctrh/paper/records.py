@@ -23,7 +23,7 @@ class Record:
         """None where there is none, or one that cannot be read."""
         try:
             return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
 
     def write(self, path: Path) -> None:

@@ -58,28 +58,30 @@ def read_code_file(
     with path.open("rb") as file:
         size = file.seek(0, 2)
         if size < START.size:
-            raise _damaged(path, f"it has {size} bytes")
+            raise damaged(path, f"it has {size} bytes")
         file.seek(0)
         content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if mapped else file.read()
     magic, version, length, digest = START.unpack_from(content)
     if magic != MAGIC:
-        raise _damaged(path, "it does not begin like one")
+        raise damaged(path, "it does not begin like one")
     if version != VERSION:
-        raise _damaged(path, f"version {version}, where this program reads {VERSION}")
+        raise damaged(path, f"version {version}, where this program reads {VERSION}")
     if verify and _checksum(content) != digest:
-        raise _damaged(path, "its checksum is not that of its content")
+        raise damaged(path, "its checksum is not that of its content")
     try:
         described = json.loads(bytes(content[START.size : START.size + length]))
-        arrays, place = {}, START.size + length
+        about, arrays, place = described["about"], {}, START.size + length
         for name, (dtype, shape) in described["arrays"].items():
             count = math.prod(shape)
+            if min(shape, default=0) < 0:
+                raise ValueError(f"an array of shape {shape}")
             arrays[name] = np.frombuffer(content, dtype, count, place).reshape(shape)
             place += arrays[name].nbytes + -arrays[name].nbytes % ALIGNMENT
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(path, str(error)) from error
+    except Exception as error:  # NumPy reads a dtype with Python's own parser, for one
+        raise damaged(path, str(error)) from error
     if place != size:
-        raise _damaged(path, f"it has {size} bytes in place of {place}")
-    return described["about"], arrays
+        raise damaged(path, f"it has {size} bytes in place of {place}")
+    return about, arrays
 
 
 def _checksum(content: bytes | mmap.mmap) -> bytes:
@@ -90,5 +92,5 @@ def _checksum(content: bytes | mmap.mmap) -> bytes:
     return digest.digest()
 
 
-def _damaged(path: Path, reason: str) -> ValueError:
+def damaged(path: Path, reason: str) -> ValueError:
     return ValueError(f"{path} is damaged or not an index ({reason}): build and save it anew")

@@ -10,7 +10,7 @@ from typing import Literal
 import faiss
 import numpy as np
 
-from ctrh.retrieval.code_file import read_code_file, write_code_file
+from ctrh.retrieval.code_file import damaged, read_code_file, write_code_file
 from ctrh.retrieval.codes import check_packed
 
 NO_ITEM = -1
@@ -136,14 +136,21 @@ class HammingIndex:
         Raises ``ValueError`` for a damaged or other file.
         """
         about, parts = read_code_file(path, mapped, verify)
-        config = IndexConfig(**about["config"])
-        if mapped and config.kind != "exact":
-            raise ValueError(f"{path} holds an index of kind {config.kind!r}: only exact ones can be mapped")
         index = cls.__new__(cls)  # the file's checksum has vouched for what the constructor would check
-        index.codes, index.ids, index.bits, index.config = parts["codes"], parts["ids"], about["bits"], config
-        index._structure = None
-        if "structure" in parts:
-            index._structure = faiss.deserialize_index_binary(parts["structure"])
+        try:
+            index.codes, index.ids, index.bits = parts["codes"], parts["ids"], about["bits"]
+            index.config, index._structure = IndexConfig(**about["config"]), None
+            (rows,), shape, types = index.ids.shape, index.codes.shape, (index.codes.dtype, index.ids.dtype)
+            if not rows or shape != (rows, -(-index.bits // 8)) or types != (np.uint8, np.int64):
+                raise ValueError(f"{rows} ids for codes of shape {shape}")
+            if "structure" in parts:
+                index._structure = faiss.deserialize_index_binary(parts["structure"])
+                if (index._structure.ntotal, index._structure.d) != (rows, 8 * shape[1]):
+                    raise ValueError("its structure is of other codes")
+        except (ValueError, KeyError, TypeError, RuntimeError, AssertionError) as error:
+            raise damaged(path, str(error)) from error
+        if mapped and index.config.kind != "exact":
+            raise ValueError(f"{path} holds an index of kind {index.config.kind!r}: only exact ones can be mapped")
         return index
 
     def _built(self) -> faiss.IndexBinary:
