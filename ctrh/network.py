@@ -1,4 +1,4 @@
-"""CTRH's network from parts to whole: hash layer (Eq. 1), mapping (Eq. 9), tag weighting (Eq. 11-14).
+"""Layers: hash layer (Eq. 1), mapping (Eq. 9), tag weighting (Eq. 11-14), and tags as they read them.
 
 Letters: N images, K bits, C tags, D text width, M the most tags that an image has, a one of ``heads`` heads.
 """
@@ -6,17 +6,13 @@ Letters: N images, K bits, C tags, D text width, M the most tags that an image h
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from ctrh.losses import LossConfig, total_loss
-from ctrh.parallel import gathered
-from ctrh.training import TrainConfig, TrainingData
 
 NO_TAG = -1
 
@@ -157,89 +153,3 @@ def _softmax_over(logits: Tensor, own: Tensor) -> Tensor:
     some = own.any(dim=1)[:, None, None]
     masked = logits.masked_fill(~own[:, None], -math.inf).masked_fill(~some, 0)
     return masked.softmax(dim=2) * own[:, None]
-
-
-class CTRHNetwork(nn.Module):
-    """Backbone, hash layer, mapping and tag weighting, with the loss of a batch: what
-    :func:`ctrh.training.train` takes.
-
-    ``backbone`` maps x to (N, F) with F = ``width``; ``nn.Identity()`` where x already is features. ``text``:
-    (C, D) tag features (Eq. 10), kept as a fixed buffer. ``beta``: (C,) for Eq. (18), or None for 1/C.
-    ``weighting`` None is the paper's Baseline and +TR: r is the mean of the tag features, and (18) is left
-    out. ``alternate`` > 0: that many epochs for tag weighting, as many for the rest, in turn; 0 trains all
-    jointly.
-    """
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        width: int,
-        bits: int,
-        text: Tensor,
-        losses: LossConfig,
-        weighting: TagWeighting | None,
-        beta: Tensor | None = None,
-        alternate: int = 0,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.hash = HashLayer(width, bits)
-        self.mapping = Mapping(bits, text.shape[1])
-        self.weighting = weighting
-        self.register_buffer("text", text)
-        self.register_buffer("beta", beta)
-        # text = Q R with orthonormal Q: so |asked @ text.T| is |asked @ R.T|, whatever the size of the vocabulary.
-        self.register_buffer("root", torch.linalg.qr(text, mode="r").R)
-        self.losses = losses
-        self.alternate = alternate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Eq. (1): x (N, F) features or (N, 3, H, W) pictures -> h (N, K); the binary code is h > 0.5."""
-        return self.hash(self.backbone(x))
-
-    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Eq. (9)-(19) of a batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> loss, its terms."""
-        h = self(batch["x"])
-        v = self.mapping(h)
-        tag_ids = without_padding(batch["tag_ids"])
-        if self.weighting is None:
-            r, own, asked = mean_text(self.text, tag_ids), None, None
-        else:
-            r, (own, asked) = self.weighting(v, self.text, tag_ids)
-        # Half precision is for the layers: (17) subtracts nearly equal numbers.
-        with torch.autocast(h.device.type, enabled=False):
-            h, v, r, own, asked = (
-                part if part is None else part.to(torch.promote_types(part.dtype, torch.float32))
-                for part in (h, v, r, own, asked)
-            )
-            length = None if asked is None else torch.linalg.vector_norm(asked @ self.root.T, dim=1)
-            h, v, r = gathered(h, v, r)  # (18) is a mean over images: each device's own are enough
-            return total_loss(h, v, r, own, tag_ids != NO_TAG, self.losses, self._beta(tag_ids), length)
-
-    def _beta(self, tag_ids: Tensor) -> Tensor:
-        """Eq. (18)'s balance factors of each image's own tags: (N, M), or one number for all."""
-        if self.beta is None:
-            return self.text.new_tensor(1 / len(self.text))
-        return self.beta[tag_ids.clamp(min=0)]
-
-    def parameter_groups(self, config: TrainConfig) -> list[dict[str, Any]]:
-        """The optimiser's groups, by the paper's three learning rates; frozen parameters are left out."""
-        groups = {
-            "backbone": (config.lr_backbone, [self.backbone]),
-            "head": (config.lr_head, [self.hash, self.mapping]),
-            "tags": (config.lr_tags, [] if self.weighting is None else [self.weighting]),
-        }
-        return [
-            {"name": name, "lr": rate, "params": params}
-            for name, (rate, modules) in groups.items()
-            if (params := [p for module in modules for p in module.parameters() if p.requires_grad])
-        ]
-
-    def active_groups(self, epoch: int) -> set[str]:
-        """The names of the groups that are updated in ``epoch`` (from 0)."""
-        if not self.alternate:
-            return {"backbone", "head", "tags"}
-        return {"tags"} if epoch // self.alternate % 2 == 0 else {"backbone", "head"}
-
-    def begin_epoch(self, epoch: int, data: TrainingData) -> None:
-        """Nothing is left to do between epochs."""

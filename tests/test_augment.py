@@ -18,7 +18,8 @@ from ctrh.data.decoded import decoded, scaled
 from ctrh.data.images import ArrayImages, FileImages
 from ctrh.encoding import Reader
 from ctrh.losses import MIRFLICKR
-from ctrh.network import CTRHNetwork, TagWeighting
+from ctrh.methods.ctrh import CTRHNetwork
+from ctrh.network import TagWeighting
 from ctrh.store import DamagedCache, cache_dir
 from ctrh.training import TrainConfig, TrainingData, train
 

@@ -13,9 +13,9 @@ import torchvision.models as zoo
 from torch import Tensor, nn
 
 from ctrh.losses import MIRFLICKR, LossConfig, total_loss
+from ctrh.methods.ctrh import CTRHNetwork
 from ctrh.network import (
     NO_TAG,
-    CTRHNetwork,
     HashLayer,
     Mapping,
     TagWeighting,

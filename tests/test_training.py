@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ctrh.losses import MIRFLICKR
-from ctrh.network import CTRHNetwork, TagWeighting
+from ctrh.methods.ctrh import CTRHNetwork
+from ctrh.network import TagWeighting
 from ctrh.store import DamagedCache
 from ctrh.training import CheckpointMismatch, TrainConfig, TrainingData, TrainingDiverged, _rows, train
 

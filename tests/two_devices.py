@@ -17,11 +17,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ctrh.losses import MIRFLICKR
+from ctrh.methods.ctrh import CTRHNetwork
 from ctrh.methods.fjsph import FJSPH, FJSPHConfig, FJSPHNetwork
 from ctrh.methods.mgrn import MGRNConfig, MGRNNetwork
 from ctrh.methods.wdht import WDHTNetwork
 from ctrh.methods.wshrca import WSHRCAConfig, WSHRCANetwork
-from ctrh.network import CTRHNetwork, TagWeighting
+from ctrh.network import TagWeighting
 from ctrh.training import TrainConfig, TrainingData, train
 
 # Of 25 images, three steps of 8 on one device or of twice 4 on two.

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from ctrh.encoding import relaxed_codes
-from ctrh.losses import MIRFLICKR, LossConfig, inverse_frequency
-from ctrh.methods.deep import DeepHasher, Inputs, readable
-from ctrh.network import NO_TAG, CTRHNetwork, TagWeighting, padded_tags
+from ctrh.losses import MIRFLICKR, LossConfig, inverse_frequency, total_loss
+from ctrh.methods.deep import DeepHasher, HashNetwork, Inputs, full_precision, readable
+from ctrh.network import NO_TAG, Mapping, TagWeighting, mean_text, padded_tags, without_padding
+from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
 
@@ -49,6 +50,67 @@ class CTRHConfig:
             raise ValueError("alternate must be 0, or with tag weighting the epochs of a turn")
         if self.losses.beta == "inverse_frequency" and not self.tag_weighting:
             raise ValueError("beta belongs to the tag-balanced loss, which needs tag_weighting")
+
+
+class CTRHNetwork(HashNetwork):
+    """Backbone, hash layer, mapping (Eq. 9) and tag weighting (Eq. 11-14).
+
+    ``text``: (C, D) tag features (Eq. 10), a fixed buffer. ``beta``: (C,) for Eq. (18), or None for 1/C.
+    ``weighting`` None is the paper's Baseline and +TR: r is the mean of the tag features, and (18) is left
+    out. ``alternate`` > 0: that many epochs for tag weighting, as many for the rest, in turn; 0 trains all
+    jointly.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        bits: int,
+        text: Tensor,
+        losses: LossConfig,
+        weighting: TagWeighting | None,
+        beta: Tensor | None = None,
+        alternate: int = 0,
+    ) -> None:
+        super().__init__(backbone, width, bits)
+        self.mapping = Mapping(bits, text.shape[1])
+        self.weighting = weighting
+        self.register_buffer("text", text)
+        self.register_buffer("beta", beta)
+        # text = Q R with orthonormal Q: so |asked @ text.T| is |asked @ R.T|, whatever the size of the vocabulary.
+        self.register_buffer("root", torch.linalg.qr(text, mode="r").R)
+        self.losses = losses
+        self.alternate = alternate
+
+    def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. (9)-(19) of a batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> loss, its terms."""
+        h = self(batch["x"])  # (N, K)
+        v = self.mapping(h)  # (N, D)
+        tag_ids = without_padding(batch["tag_ids"])
+        if self.weighting is None:
+            r, attention = mean_text(self.text, tag_ids), ()
+        else:
+            r, attention = self.weighting(v, self.text, tag_ids)
+        # (18) is a mean over images: of its attention each device's own images are enough.
+        with full_precision(*gathered(h, v, r), *attention) as (h, v, r, *attention):
+            own, asked = attention or (None, None)
+            length = None if asked is None else torch.linalg.vector_norm(asked @ self.root.T, dim=1)
+            return total_loss(h, v, r, own, tag_ids != NO_TAG, self.losses, self._beta(tag_ids), length)
+
+    def _beta(self, tag_ids: Tensor) -> Tensor:
+        """Eq. (18)'s balance factors of each image's own tags: (N, M), or one number for all."""
+        if self.beta is None:
+            return self.text.new_tensor(1 / len(self.text))
+        return self.beta[tag_ids.clamp(min=0)]
+
+    def tag_modules(self) -> list[nn.Module]:
+        return [] if self.weighting is None else [self.weighting]
+
+    def active_groups(self, epoch: int) -> set[str]:
+        """The names of the groups that are updated in ``epoch`` (from 0)."""
+        if not self.alternate:
+            return super().active_groups(epoch)
+        return {"tags"} if epoch // self.alternate % 2 == 0 else {"backbone", "head"}
 
 
 class CTRH(DeepHasher):
