@@ -1,4 +1,4 @@
-"""The pieces of the small backbones' pre-training."""
+"""The small backbones' pre-training: its pieces, and a few steps of the whole."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from ctrh.data.scenes.compose import compose
-from ctrh.pretrain_backbones import CLASSES, Pretraining, _normalised, _settle, things_of
+from ctrh.small_backbones import build
+from tools.pretrain_backbones import (
+    CLASSES,
+    BackboneConfig,
+    Pretraining,
+    _normalised,
+    _settle,
+    things_of,
+    train,
+)
 
 
 def test_every_thing_is_named_at_the_cell_that_shows_it():
@@ -37,3 +47,11 @@ def test_the_standardisation_is_of_the_pretraining_pictures():
         features = backbone(inputs)
     torch.testing.assert_close(backbone.standard.running_mean, plain.mean(dim=0))
     assert plain.min() >= 0 and abs(float(features.mean())) < 1e-3
+
+
+def test_a_few_steps_write_weights_that_load(tmp_path):
+    config = BackboneConfig(seed=9, scenes=8, held_out=4, epochs=1, stop=1, batch=4)
+    train("small-resnet", config, tmp_path / "weights.safetensors")
+    state = load_file(tmp_path / "weights.safetensors")
+    build("small-resnet").load_state_dict(state)
+    assert all(value.isfinite().all() for value in state.values())

@@ -8,20 +8,23 @@ from dataclasses import replace
 import numpy as np
 import torch
 from open_clip.tokenizer import SimpleTokenizer
+from PIL import Image
+from safetensors.torch import load_file
 
 from ctrh.data.scenes.compose import compose
 from ctrh.data.scenes.sets import MIR, NUS
-from ctrh.guide.pretrain import (
+from ctrh.guide.small import MERGES, build
+from tools.pretrain_backbones import BackboneConfig
+from tools.pretrain_guide import (
     PretrainConfig,
     Words,
     _encode,
     image_tokens,
     patch_of,
     pixels_to_tensor,
+    train,
     word_loss,
 )
-from ctrh.guide.small import MERGES, build
-from ctrh.pretrain_backbones import BackboneConfig
 
 
 def test_it_has_the_shape_of_vit_b_32():
@@ -31,8 +34,6 @@ def test_it_has_the_shape_of_vit_b_32():
     torch.testing.assert_close(tokens.norm(dim=-1), torch.ones(2, 50))
     assert sum(p.numel() for p in model.parameters()) < 3.2e6
     picture = np.random.default_rng(0).integers(0, 256, (1, 112, 112, 3), dtype=np.uint8)
-    from PIL import Image
-
     torch.testing.assert_close(preprocess(Image.fromarray(picture[0])), pixels_to_tensor(picture)[0])
 
 
@@ -60,8 +61,8 @@ def test_word_loss_is_the_cross_entropy_against_the_even_distribution():
     for i in range(3):
         logits = [2.0 * float(image[i] @ word) for word in words]
         normaliser = math.log(sum(math.exp(logit) for logit in logits))
-        own = [logits[c] - normaliser for c in range(5) if true[i, c]]
-        expected -= sum(own) / len(own) / 3
+        log_shares = [logits[c] - normaliser for c in range(5) if true[i, c]]
+        expected -= sum(log_shares) / len(log_shares) / 3
     assert math.isclose(word_loss(image, words, true, torch.tensor(2.0)), expected, rel_tol=1e-5)
 
 
@@ -83,10 +84,14 @@ def test_captions_tell_the_truth():
 
 
 def test_pretraining_never_sees_the_data_sets():
-    pretraining = {
-        PretrainConfig().seed,
-        PretrainConfig().seed + 1,
-        BackboneConfig().seed,
-        BackboneConfig().seed + 1,
-    }
-    assert not pretraining & {MIR.seed, NUS.seed}
+    first = [PretrainConfig.seed, BackboneConfig.seed]
+    held_out = [seed + 1 for seed in first]
+    assert not {*first, *held_out} & {MIR.seed, NUS.seed}
+
+
+def test_a_few_steps_write_weights_that_load(tmp_path):
+    config = PretrainConfig(seed=9, scenes=8, held_out=4, epochs=1, stop=1, batch=4)
+    train(config, tmp_path / "guide.safetensors")
+    state = load_file(tmp_path / "guide.safetensors")
+    build().model.load_state_dict(state)
+    assert all(value.isfinite().all() for value in state.values())

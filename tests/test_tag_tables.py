@@ -10,7 +10,6 @@ from ctrh.data.scenes.compose import compose
 from ctrh.data.scenes.draw import draw
 from ctrh.data.scenes.world import CONCEPTS
 from ctrh.guide.finetune import FinetuneConfig
-from ctrh.guide.pretrain import PretrainConfig
 from ctrh.guide.quality import tag_quality
 from ctrh.guide.refine import RefineConfig, refine
 from ctrh.paper import tag_tables
@@ -33,6 +32,7 @@ from ctrh.paper.tag_tables import (
     zero_shot_trials,
 )
 from profiles.smoke import PROFILE as SMOKE
+from tools.pretrain_guide import PretrainConfig
 
 SETTINGS = replace(SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
 PROFILE = replace(SMOKE, datasets=(SETTINGS,), finetune=FinetuneConfig(epochs=1, batch=8))

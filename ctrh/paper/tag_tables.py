@@ -12,13 +12,13 @@ import scipy.sparse as sp
 
 from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Images, Photos
-from ctrh.data.scenes.compose import concept_matrix
+from ctrh.data.scenes.compose import Mix, concept_matrix
+from ctrh.data.scenes.gallery import DrawnImages, compose_all
 from ctrh.data.scenes.world import CONCEPTS
 from ctrh.data.statistics import tag_statistics
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.inferred import top_tags
-from ctrh.guide.pretrain import PretrainConfig, corpus
 from ctrh.guide.quality import TagQuality, r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
 from ctrh.paper.profiles import DatasetSettings, Profile
@@ -27,6 +27,7 @@ from ctrh.store import cached_arrays, content_key
 
 # Of MIRFLICKR-25K (Huiskes and Lew, 2008); what its authors do not print is not here.
 MIRFLICKR_PUBLISHED = {"photos": 25_000, "tags_per_photo": 8.94, "used_20": 1_386}
+HELD_OUT_SEED = 1002  # of the scenes by which the small guide was judged while it learned from those of 1001
 STATISTICS = {
     "photos": "photos",
     "untagged": "photos without a tag",
@@ -126,9 +127,10 @@ def zero_shot_rows(guide: Guide, name: str, images: Images, truth: sp.csr_array)
 
 def held_out_scenes(count: int = 500) -> tuple[ArrayImages, sp.csr_array]:
     """Scenes as the small guide was trained on, of a seed that it was not, and their concept words (N, W) bool."""
-    seed = PretrainConfig.seed + 1
-    pixels, scenes = corpus(seed, count)
-    return ArrayImages(pixels, content_key("held out", seed, count)), sp.csr_array(concept_matrix(scenes))
+    pixels = DrawnImages("corpus", HELD_OUT_SEED, count, Mix()).pixels
+    scenes = compose_all(HELD_OUT_SEED, count, Mix())
+    images = ArrayImages(pixels, content_key("held out", HELD_OUT_SEED, count))
+    return images, sp.csr_array(concept_matrix(scenes))
 
 
 def concept_truth(photos: Photos) -> sp.csr_array:

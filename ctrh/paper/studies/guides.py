@@ -49,7 +49,7 @@ def mapping_in_words(profile: Profile) -> str:
     stands = ", ".join(f"*{label}* stands beside {article}" for label, article in own.items())
     return (
         f"They are not the article's: {stands}. This project trained them on drawn scenes, with other seeds and for "
-        "another number of epochs (`ctrh/guide/pretrain.py`). What can be seen is what a second, differently trained "
+        "another number of epochs (`tools/pretrain_guide.py`). What can be seen is what a second, differently trained "
         f"guide changes, not how OpenAI's CLIP compares with OpenCLIP.{sibling}"
     )
 

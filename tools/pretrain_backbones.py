@@ -1,6 +1,6 @@
-"""How the demo's backbones are trained: ``python -m ctrh.pretrain_backbones small-alexnet``.
+"""How the demo's backbones are trained, from a clone: ``python -m tools.pretrain_backbones small-alexnet``.
 
-The part of ImageNet: name each of the 470 or so drawings in scenes of other seeds, at the cell of the network's last
+In place of ImageNet's task: name each of the 470 or so drawings in scenes of other seeds, at the cell of the network's last
 map that shows its middle. The classes are single drawings (a poodle, a tulip, a tram), never words or labels.
 """
 
@@ -21,9 +21,9 @@ from tqdm import tqdm
 
 from ctrh.data.scenes.compose import SIZE, Scene
 from ctrh.data.scenes.world import KIND_OF_GLYPH
-from ctrh.guide.pretrain import corpus, half, patch_of
 from ctrh.small_backbones import SMALL, build, normalise
 from ctrh.store import replacing
+from tools.pretrain_guide import WEIGHTS, corpus, half, patch_of
 
 
 @dataclass(frozen=True)
@@ -59,13 +59,13 @@ class Pretraining(nn.Module):
 
 def things_of(scenes: Sequence[Scene], flip: np.ndarray) -> tuple[list[int], list[int], Tensor]:
     """The picture, the cell and the class of every thing in ``scenes``."""
-    found = [
-        (row, patch_of(thing, scene.look, bool(flip[row])) - 1, CLASSES.index(thing.glyph))
-        for row, scene in enumerate(scenes)
-        for thing in scene.things
-    ]
-    rows, cells, classes = zip(*found, strict=True)
-    return list(rows), list(cells), torch.tensor(classes)
+    rows, cells, classes = [], [], []
+    for row, scene in enumerate(scenes):
+        for thing in scene.things:
+            rows.append(row)
+            cells.append(patch_of(thing, scene.look, bool(flip[row])) - 1)
+            classes.append(CLASSES.index(thing.glyph))
+    return rows, cells, torch.tensor(classes)
 
 
 def train(name: str, config: BackboneConfig, out: Path) -> None:
@@ -86,10 +86,10 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
         for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
             rows = np.sort(order[step * config.batch : (step + 1) * config.batch])
             flip = rng.random(len(rows)) < 0.5
-            batch = _normalised(pixels[rows])
+            batch = _normalised(pixels[rows])  # (B, 3, 112, 112)
             batch = torch.where(torch.from_numpy(flip)[:, None, None, None], batch.flip(3), batch)
             shown, cells, classes = things_of([scenes[row] for row in rows], flip)
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", torch.bfloat16):  # (things in the batch, classes)
                 logits = net(batch.to(memory_format=torch.channels_last))[shown, cells]
             loss = F.cross_entropy(logits.float(), classes, label_smoothing=0.1)
             optimiser.zero_grad()
@@ -124,20 +124,20 @@ def held_out_accuracy(net: Pretraining, pixels: np.ndarray, scenes: list[Scene])
     net.eval()
     right = []
     for i in range(0, len(scenes), 250):
-        part = scenes[i : i + 250]
-        rows, cells, classes = things_of(part, np.zeros(len(part), dtype=bool))
+        shown = scenes[i : i + 250]
+        rows, cells, classes = things_of(shown, np.zeros(len(shown), dtype=bool))
         right.append(net(_normalised(pixels[i : i + 250]))[rows, cells].argmax(1) == classes)
     return float(torch.cat(right).float().mean())
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ctrh.pretrain_backbones", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pretrain_backbones", description=__doc__)
     parser.add_argument("name", choices=SMALL)
     parser.add_argument("--epochs", type=int, default=BackboneConfig.epochs, help="of the schedule")
     parser.add_argument("--stop", type=int, default=BackboneConfig.stop, help="after this epoch")
     options = parser.parse_args()
-    out = Path(__file__).parent / "weights" / f"{options.name}.safetensors"
-    train(options.name, BackboneConfig(epochs=options.epochs, stop=options.stop), out)
+    config = BackboneConfig(epochs=options.epochs, stop=options.stop)
+    train(options.name, config, WEIGHTS / f"{options.name}.safetensors")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How the shipped guides are trained: ``python -m ctrh.guide.pretrain --name small --seed 1001``, and for
+"""How the shipped guides are trained, from a clone: ``python -m tools.pretrain_guide --name small --seed 1001``, and for
 the second one, of other scenes and for a shorter time, ``--name small-b --seed 3001 --stop 5``.
 
-The part of web pre-training is played by scenes of other seeds than any data set uses, captioned with random subsets
+In place of pictures from the web there are scenes of other seeds than any data set uses, captioned with random subsets
 of what they show: things by name (six languages), kinds, concepts, background and look. Three losses share the batch:
 CLIP's contrastive loss over captions; a softmax of each image over single-word prompts, on the class token and on the
 mean of all tokens; and the same for the patch under each thing, which stands in for the billions of pairs from which
@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KIND_OF_GLYPH, KINDS, 
 from ctrh.guide.clip import TEMPLATE
 from ctrh.guide.small import MEAN, STD, SmallTokenizer, build
 from ctrh.store import replacing
+
+WEIGHTS = Path(__file__).parents[1] / "ctrh" / "weights"
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,9 @@ class Words:
     """All words of the corpus, and which of them are true of a scene."""
 
     def __init__(self) -> None:
-        fine = {
-            word
-            for glyph in KIND_OF_GLYPH
-            for language in ("en", *LANGUAGES)
-            for word in names(glyph, language)
-        }
+        fine = set()
+        for glyph, language in product(KIND_OF_GLYPH, ("en", *LANGUAGES)):
+            fine.update(names(glyph, language))
         self.coarse = (*CONCEPTS, *(look for look in LOOKS if look not in CONCEPTS))
         self.all = (*self.coarse, *sorted(fine - set(self.coarse)))
         self.index = {word: i for i, word in enumerate(self.all)}
@@ -73,20 +73,18 @@ class Words:
         return sorted(self.index[word] for word in true)
 
     def caption(self, scene: Scene, rng: np.random.Generator) -> str:
-        """A random part of what the scene shows, each thing by one of its words."""
-        parts = []
+        """Some of what the scene shows, drawn at random, each thing by one of its words."""
+        mentioned = []
         for thing in scene.things:
-            fine = (
-                names(thing.glyph) if rng.random() < 0.8 else names(thing.glyph, str(rng.choice(LANGUAGES)))
-            )
-            kind = KINDS[thing.kind]
+            language = "en" if rng.random() < 0.8 else str(rng.choice(LANGUAGES))
+            fine, kind = names(thing.glyph, language), KINDS[thing.kind]
             pool = [kind.word, *kind.above, *fine[:1]]
-            parts.append(str(rng.choice(pool)))
-        parts.append(str(rng.choice(BACKGROUNDS[scene.background])))
+            mentioned.append(str(rng.choice(pool)))
+        mentioned.append(str(rng.choice(BACKGROUNDS[scene.background])))
         if scene.look and rng.random() < 0.5:
-            parts.append(scene.look)
-        kept = max(1, int(rng.binomial(len(parts), 0.7)))
-        return TEMPLATE.format(", ".join(rng.permutation(parts)[:kept]))
+            mentioned.append(scene.look)
+        kept = max(1, int(rng.binomial(len(mentioned), 0.7)))
+        return TEMPLATE.format(", ".join(rng.permutation(mentioned)[:kept]))
 
 
 def corpus(seed: int, count: int) -> tuple[np.ndarray, list[Scene]]:
@@ -113,7 +111,8 @@ def patch_of(thing: Thing, look: str | None, flipped: bool) -> int:
     if look == "macro":
         x, y = (x * SIZE - 14) / (SIZE - 28), (y * SIZE - 16) / (SIZE - 28)
     x = 1 - x if flipped else x
-    column, row = (min(6, max(0, int(7 * place))) for place in (x, y))
+    column = min(6, max(0, int(7 * x)))
+    row = min(6, max(0, int(7 * y)))
     return 1 + 7 * row + column
 
 
@@ -131,7 +130,8 @@ def train(config: PretrainConfig, out: Path) -> None:
     words = Words()
     pixels, scenes = corpus(config.seed, config.scenes)
     held_pixels, held_scenes = corpus(config.seed + 1, config.held_out)
-    said = [words.of(scene) for scene in scenes]
+    true_words_of = [words.of(scene) for scene in scenes]
+    # Biases, norms and the temperature are not decayed.
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
     groups = [
@@ -147,26 +147,29 @@ def train(config: PretrainConfig, out: Path) -> None:
         model.train()
         for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
             rows = np.sort(order[step * config.batch : (step + 1) * config.batch])
-            batch = pixels_to_tensor(pixels[rows])
+            batch = pixels_to_tensor(pixels[rows])  # (B, 3, 112, 112)
             flip = torch.from_numpy(rng.random(len(rows)) < 0.5)
             batch = torch.where(flip[:, None, None, None], batch.flip(3), batch)
             captions = tokenizer([words.caption(scenes[row], rng) for row in rows])
             things = [(i, thing) for i, row in enumerate(rows) for thing in scenes[row].things]
             patches = [patch_of(thing, scenes[rows[i]].look, bool(flip[i])) for i, thing in things]
-            true_lists = [said[row] for row in rows] + [words.of_thing(thing) for _, thing in things]
+            # First what is true of the B scenes, then what is true of each of their M things: (B + M, W).
+            true_lists = [true_words_of[row] for row in rows] + [words.of_thing(thing) for _, thing in things]
             chosen, true = _batch_words(words, true_lists, config.names_in_batch, rng)
             prompts = tokenizer([TEMPLATE.format(words.all[word]) for word in chosen])
             # The plain attention kernel: on CPUs the backward pass of the fused one is several times slower.
             with torch.autocast("cpu", torch.bfloat16), sdpa_kernel(SDPBackend.MATH):
-                tokens = image_tokens(model, batch).float()
-                caption, prompt = (_encode(model, ids).float() for ids in (captions, prompts))
+                tokens = image_tokens(model, batch).float()  # (B, 50, D)
+                caption = _encode(model, captions).float()  # (B, D)
+                prompt = _encode(model, prompts).float()  # (W, D)
             scale = model.logit_scale.exp().clamp(max=100)
             token, mean = tokens[:, 0], F.normalize(tokens.mean(dim=1), dim=-1)
-            logits, own = scale * token @ caption.T, torch.arange(len(rows))
-            contrastive = (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own)) / 2
-            whole, part = true[: len(rows)], true[len(rows) :]
-            by_word = word_loss(token, prompt, whole, scale) + 0.5 * word_loss(mean, prompt, whole, scale)
-            by_patch = word_loss(tokens[[i for i, _ in things], patches], prompt, part, scale)
+            logits, diagonal = scale * token @ caption.T, torch.arange(len(rows))
+            contrastive = (F.cross_entropy(logits, diagonal) + F.cross_entropy(logits.T, diagonal)) / 2
+            of_scene, of_thing = true[: len(rows)], true[len(rows) :]
+            by_word = word_loss(token, prompt, of_scene, scale)
+            by_word = by_word + 0.5 * word_loss(mean, prompt, of_scene, scale)
+            by_patch = word_loss(tokens[[i for i, _ in things], patches], prompt, of_thing, scale)
             loss = 0.5 * contrastive + by_word + by_patch
             optimiser.zero_grad()
             loss.backward()
@@ -177,9 +180,9 @@ def train(config: PretrainConfig, out: Path) -> None:
         with replacing(out) as temporary:
             save_file(half(model.state_dict()), temporary)
         by_class, by_mean = held_out_precision(model, tokenizer, held_pixels, held_scenes)
+        contrastive, by_word, by_patch = np.mean(losses, axis=0)
         print(
-            f"epoch {epoch + 1}: contrastive {np.mean(losses, 0)[0]:.3f}, words {np.mean(losses, 0)[1]:.3f}, "
-            f"patches {np.mean(losses, 0)[2]:.3f}, "
+            f"epoch {epoch + 1}: contrastive {contrastive:.3f}, words {by_word:.3f}, patches {by_patch:.3f}, "
             f"R-precision {by_class:.3f} (class token) {by_mean:.3f} (mean), {time.time() - begun:.0f} s",
             flush=True,
         )
@@ -237,7 +240,7 @@ def held_out_precision(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m ctrh.guide.pretrain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.pretrain_guide", description=__doc__)
     parser.add_argument("--name", default="small", help="writes ctrh/weights/guide-NAME.safetensors")
     parser.add_argument(
         "--seed", type=int, default=PretrainConfig.seed, help="of the weights and of the scenes"
@@ -249,7 +252,7 @@ def main() -> None:
     config = PretrainConfig(
         seed=options.seed, scenes=options.scenes, epochs=options.epochs, stop=options.stop
     )
-    train(config, Path(__file__).parents[1] / "weights" / f"guide-{options.name}.safetensors")
+    train(config, WEIGHTS / f"guide-{options.name}.safetensors")
 
 
 if __name__ == "__main__":
