@@ -1,8 +1,8 @@
-"""``python -m ctrh``: see :mod:`ctrh.cli`."""
+"""``python -m ctrh``: see :mod:`ctrh.app.cli`."""
 
 import sys
 
-from ctrh.cli import main
+from ctrh.app.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import ctrh.commands.fit
-import ctrh.photo_search
-from ctrh.cli import build_parser, main
+import ctrh.app.commands.fit
+import ctrh.app.photo_search
+from ctrh.app.cli import build_parser, main
+from ctrh.app.photo_search import load_search
 from ctrh.data.folder import read_folder
 from ctrh.guide import small
 from ctrh.methods.text_codes import text_scores
-from ctrh.photo_search import load_search
 from ctrh.retrieval.codes import unpack
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 190)}
@@ -118,7 +118,7 @@ def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
     def tuned(guide, photos):
         return guide.with_weights({name: value + 0.01 for name, value in guide.model.state_dict().items()})
 
-    monkeypatch.setattr("ctrh.commands.inputs.finetune", tuned)
+    monkeypatch.setattr("ctrh.app.commands.inputs.finetune", tuned)
     assert fit("--alpha", alpha) == 0
     assert (fit.out / "guide.safetensors").exists() == (alpha != "0")
     capsys.readouterr()
@@ -177,7 +177,7 @@ def test_refine_with_fine_tuning(folder, weights, monkeypatch, capsys):
         asked.append(len(photos))
         return guide
 
-    monkeypatch.setattr("ctrh.commands.inputs.finetune", not_really)
+    monkeypatch.setattr("ctrh.app.commands.inputs.finetune", not_really)
     assert main(["refine", str(folder), "--pretrained", str(weights), "--alpha", "0.5"]) == 0
     assert asked == [12]
 
@@ -193,7 +193,7 @@ def test_a_damaged_picture_is_a_warning_and_strict_an_error(fit, folder, capsys)
 
 
 def test_help_and_version_do_not_wait_for_torch():
-    script = "import sys, ctrh.cli; ctrh.cli.build_parser(); assert 'torch' not in sys.modules"
+    script = "import sys, ctrh.app.cli; ctrh.app.cli.build_parser(); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     done = subprocess.run(
         [sys.executable, "-m", "ctrh", "--help"], capture_output=True, text=True, timeout=60
@@ -286,7 +286,7 @@ def test_a_full_disk_leaves_no_model_that_could_be_searched(fit, monkeypatch, ca
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(ctrh.photo_search, "_write_json", full)
+    monkeypatch.setattr(ctrh.app.photo_search, "_write_json", full)
     assert "no space left" in failed(capsys, fit("--seed", 1))
     with pytest.raises(ValueError, match="no complete model"):
         load_search(fit.out)
@@ -299,7 +299,7 @@ def test_an_interrupted_fit_may_be_repeated_into_the_same_folder(fit, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ctrh.commands.fit, "save_search", interrupt)
+        patched.setattr(ctrh.app.commands.fit, "save_search", interrupt)
         assert fit() == 130
     assert "interrupted: finished work is kept" in capsys.readouterr().err
     assert fit() == 0
@@ -307,18 +307,18 @@ def test_an_interrupted_fit_may_be_repeated_into_the_same_folder(fit, monkeypatc
 
 
 def test_a_fault_of_the_program_shows_where_it_is(fit, monkeypatch):
-    monkeypatch.setattr(ctrh.commands.fit, "features_of", lambda *args: None.shape)
+    monkeypatch.setattr(ctrh.app.commands.fit, "features_of", lambda *args: None.shape)
     with pytest.raises(AttributeError):
         fit()
 
 
 def test_a_reader_that_stops_early_is_no_error():
     script = (
-        "import sys, types, ctrh.cli\n"
-        "module = types.ModuleType('ctrh.commands.search')\n"
+        "import sys, types, ctrh.app.cli\n"
+        "module = types.ModuleType('ctrh.app.commands.search')\n"
         "module.run = lambda args: print('x\\n' * 1_000_000)\n"
-        "sys.modules['ctrh.commands.search'] = module\n"
-        "sys.exit(ctrh.cli.main(['search', 'model', 'query']))\n"
+        "sys.modules['ctrh.app.commands.search'] = module\n"
+        "sys.exit(ctrh.app.cli.main(['search', 'model', 'query']))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -8,8 +8,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
+from ctrh.app.export import export_encoder, save_encoder
 from ctrh.backbones import load_backbone
-from ctrh.export import export_encoder, save_encoder
 from ctrh.methods.ctrh import CTRH, CTRHConfig
 from ctrh.methods.wdht import WDHT, WDHTConfig
 from ctrh.training import TrainConfig

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ctrh"
-# Of what stands beside the packages this is used by all, that puts the layers to use; the rest is the learning of codes.
+# Of what stands beside the packages this is used by all; the rest is the learning of codes. The app puts all to use.
 FOR_ALL = {"store", "progress"}
-USE = {"photo_search", "export", "commands", "cli", "__main__"}
+USE = {"app", "__main__"}
 ORDER = ("retrieval", "data", "guide", "learning", "methods", "paper")
 
 

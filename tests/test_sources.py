@@ -9,8 +9,8 @@ import pytest
 from flickr_fixtures import write_mirflickr, write_nuswide
 from web import serve
 
-from ctrh.cli import main
-from ctrh.commands import flickr
+from ctrh.app.cli import main
+from ctrh.app.commands import flickr
 from ctrh.data import download, sources
 
 SMALL = ["--queries", "6", "--train", "20"]

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             warnings.showwarning = _show_warning
             # Imported here, because torch takes seconds and --help should not.
-            importlib.import_module(f"ctrh.commands.{args.command}").run(args)
+            importlib.import_module(f"ctrh.app.commands.{args.command}").run(args)
             sys.stdout.flush()
     except KeyboardInterrupt:
         print("interrupted: finished work is kept, the same command goes on from there", file=sys.stderr)

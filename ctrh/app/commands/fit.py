@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctrh.commands.inputs import encoder_spec, read_photos, refined, say, tag_rows
+from ctrh.app.commands.inputs import encoder_spec, read_photos, refined, say, tag_rows
+from ctrh.app.photo_search import FILES, features_of, save_search
 from ctrh.data.photos import Photos
 from ctrh.data.tables import write_table
 from ctrh.methods.ctrh import CTRH, CTRHConfig
 from ctrh.methods.itq import ITQ
 from ctrh.methods.lsh import LSH
 from ctrh.methods.sh import SH
-from ctrh.photo_search import FILES, features_of, save_search
 from ctrh.retrieval.metrics import evaluate
 from ctrh.store import cache_dir, replacing
 from ctrh.training import TrainConfig

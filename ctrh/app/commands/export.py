@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ctrh.commands.inputs import say
-from ctrh.export import export_encoder, save_encoder, writer
-from ctrh.photo_search import load_search
+from ctrh.app.commands.inputs import say
+from ctrh.app.export import export_encoder, save_encoder, writer
+from ctrh.app.photo_search import load_search
 
 
 def run(args: Namespace) -> None:

@@ -6,7 +6,7 @@ import csv
 import sys
 from argparse import Namespace
 
-from ctrh.commands.inputs import encoder_spec, read_photos, refined, say, tag_rows
+from ctrh.app.commands.inputs import encoder_spec, read_photos, refined, say, tag_rows
 from ctrh.data.tables import write_table
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import scipy.sparse as sp
 
+from ctrh.app.photo_search import EncoderSpec
 from ctrh.data.folder import read_folder
 from ctrh.data.photos import Photos
 from ctrh.guide.clip import Guide
 from ctrh.guide.finetune import finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, refine
-from ctrh.photo_search import EncoderSpec
 
 
 def say(message: str) -> None:

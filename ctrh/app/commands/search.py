@@ -7,9 +7,9 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ctrh.commands.inputs import say
+from ctrh.app.commands.inputs import say
+from ctrh.app.photo_search import load_search
 from ctrh.data.images import BadImageError, open_image, square
-from ctrh.photo_search import load_search
 from ctrh.store import replacing
 
 TILE, CAPTION, COLUMNS = 160, 30, 6
