@@ -4,6 +4,7 @@ import faiss
 import numpy as np
 import pytest
 from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
 from sklearn.utils.estimator_checks import check_estimator
 
 from ctrh.methods.itq import ITQ, learn_rotation, quantisation_loss
@@ -265,10 +266,22 @@ def test_itq_has_at_most_one_bit_per_feature_and_image():
         ITQ(bits=5).fit(features[:4])
 
 
-def test_principal_components_by_singular_values(clusters):
-    centred = clusters[0].astype(np.float64) - clusters[0].mean(axis=0, dtype=np.float64)
-    directions = principal_components(centred, 10)
-    svd = np.linalg.svd(centred, full_matrices=False)[2][:10].T
-    np.testing.assert_allclose(np.abs((directions * svd).sum(axis=0)), 1)
-    largest = np.abs(directions).argmax(axis=0)
-    assert (directions[largest, range(10)] > 0).all()
+@pytest.mark.parametrize("images", [2000, 30])  # more than the 48 features, and fewer
+def test_principal_components_are_scikit_learn_s(clusters, images):
+    features = clusters[0][:images].astype(np.float64)
+    directions = principal_components(features - features.mean(axis=0), 10)
+    expected = PCA(10, svd_solver="full").fit(features).components_.T
+    largest = np.abs(expected).argmax(axis=0)
+    expected *= np.sign(expected[largest, range(10)])
+    np.testing.assert_allclose(directions, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("rank", [0, 3, 7])
+def test_principal_components_beyond_the_rank_are_directions_too(rank):
+    """Eight images have at most seven of their own: the rest is at right angles to them, as a full basis is."""
+    random = np.random.default_rng(0)
+    centred = random.standard_normal((8, rank)) @ random.standard_normal((rank, 20))
+    centred -= centred.mean(axis=0)
+    directions = principal_components(centred, 8)
+    np.testing.assert_allclose(directions.T @ directions, np.eye(8), atol=1e-9)
+    np.testing.assert_allclose(centred @ directions @ directions.T, centred, atol=1e-9)
