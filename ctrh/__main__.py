@@ -2,7 +2,9 @@
 
 import sys
 
-from ctrh.app.cli import main
-
 if __name__ == "__main__":
+    try:
+        from ctrh.app.cli import main
+    except KeyboardInterrupt:
+        sys.exit("interrupted: start it again")
     sys.exit(main())

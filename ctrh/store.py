@@ -27,6 +27,7 @@ import scipy.sparse as sp
 from filelock import FileLock
 
 UNFINISHED = ".unfinished"
+CACHE_REMEDY = "set CTRH_CACHE to another folder"
 
 
 class DamagedCache(UserWarning):

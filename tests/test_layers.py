@@ -8,7 +8,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[1] / "ctrh"
 # Of what stands beside the packages this is used by all; the rest is the learning of codes. The app puts all to use.
-FOR_ALL = {"store", "progress"}
+FOR_ALL = {"store", "progress", "workers"}
 USE = {"app", "__main__"}
 ORDER = ("retrieval", "data", "guide", "learning", "methods", "paper")
 

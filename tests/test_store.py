@@ -12,6 +12,7 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import pytest
 import scipy.sparse as sp
 from hypothesis import given
@@ -238,3 +239,17 @@ def test_an_interrupted_computation_of_rows_keeps_its_chunks(tmp_path):
     computed += [None]  # from here on 7 is no trouble
     assert cached_rows("rows", "interrupted", np.arange(9), compute, at_once=3)["square"][7] == 49
     assert computed == [0, 1, 2, 3, 4, 5, None, 6, 7, 8]
+
+
+def test_workers_end_with_a_parent_that_is_killed():
+    code = """if True:
+        import os, signal, time
+        from concurrent.futures import ProcessPoolExecutor
+        from ctrh.workers import end_with_parent
+        with ProcessPoolExecutor(2, initializer=end_with_parent) as pool:
+            print(*{pool.submit(os.getpid).result() for _ in range(9)}, flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)"""
+    killed = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    workers = [psutil.Process(int(pid)) for pid in killed.stdout.split() if psutil.pid_exists(int(pid))]
+    psutil.wait_procs(workers, timeout=20)
+    assert killed.stdout and not any(worker.is_running() for worker in workers)

@@ -19,6 +19,7 @@ from ctrh.paper.cluster import on_cluster
 from ctrh.paper.launch import cores
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, intact, stored_path
+from ctrh.workers import end_with_parent
 
 R = TypeVar("R")
 
@@ -44,7 +45,9 @@ def compute_missing(
     else:
         jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
         # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
-        workers = joblib.Parallel(n_jobs=jobs, return_as="generator_unordered", mmap_mode="c")
+        workers = joblib.Parallel(
+            n_jobs=jobs, return_as="generator_unordered", mmap_mode="c", initializer=end_with_parent
+        )
         finished = workers(
             joblib.delayed(_finish)(folder, compute, key, run, run.task) for key, run in missing.items()
         )

@@ -25,7 +25,7 @@ from ctrh.paper.kernels import POSSIBLE, Nursery
 from ctrh.paper.launch import chosen, cores, parser, say
 from ctrh.paper.outputs import ROOT, results_dir
 from ctrh.paper.records import Record, digests, record_path, written
-from ctrh.store import cache_dir, content_key
+from ctrh.store import CACHE_REMEDY, cache_dir, content_key, prepare_folder, unfinished
 
 # No cell of these profiles comes near; without a bound a deadlock would wait for ever.
 # The profiles that have one take nothing from outside.
@@ -206,9 +206,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["CTRH_JOBS"] = str(options.jobs)
     if options.cluster:
         os.environ["CTRH_CLUSTER"] = options.cluster
-    cache_dir().joinpath("notebooks").mkdir(parents=True, exist_ok=True)
-    _sweep(cache_dir() / "notebooks")
     try:
+        prepare_folder(cache_dir(), CACHE_REMEDY)
+        prepare_folder(results_dir(profile), "set CTRH_FIGURES to another folder")
+        cache_dir().joinpath("notebooks").mkdir(exist_ok=True)
+        _sweep(cache_dir() / "notebooks")
         notebooks = find_notebooks(ROOT / "notebooks", options.only)
         say(f"Profile {profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
         inputs = (library_key(), environment_key(), *_outside(options))
@@ -218,7 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if profile not in CELL_SECONDS and _on_own_data(profile):
             run_report(profile, inputs, options.force)
             return
-        os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"progress-{os.getpid()}")
+        os.environ["CTRH_PROGRESS"] = str(cache_dir() / "notebooks" / f"{unfinished()}-progress")
         jobs = options.jobs or cores()
         helped = profile in AHEAD and not options.cluster and jobs > 1
         forked = profile in CELL_SECONDS and POSSIBLE  # a process that has met a GPU cannot be forked
@@ -231,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for path in notebooks:
                 store_outputs(results_dir(profile) / "notebooks" / path.name, path)
         run_report(profile, inputs, options.force)
-    except (NotebookError, ValueError) as error:
+    except (NotebookError, ValueError, OSError) as error:
         raise SystemExit(f"\nrun_all.sh: {error}") from error
     say(f"All done in {_clock(time.monotonic() - began)}.")
     say(f"Tables and figures: {results_dir(profile)}")

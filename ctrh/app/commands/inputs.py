@@ -14,6 +14,7 @@ from ctrh.data.photos import Photos
 from ctrh.guide.clip import Guide
 from ctrh.guide.finetune import finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
 
 
 def say(message: str) -> None:
@@ -22,6 +23,7 @@ def say(message: str) -> None:
 
 
 def read_photos(args: Namespace, queries: int | None = None, train: int | None = None) -> Photos:
+    prepare_folder(cache_dir(), CACHE_REMEDY)
     say(f"reading {args.folder}")
     photos = read_folder(
         args.folder,

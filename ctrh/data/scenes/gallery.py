@@ -18,6 +18,7 @@ from ctrh.data.scenes.compose import Mix, Scene, compose
 from ctrh.data.scenes.draw import draw
 from ctrh.progress import progress
 from ctrh.store import cache_dir, cached_map, content_key
+from ctrh.workers import end_with_parent
 
 
 def compose_all(seed: int, count: int, mix: Mix) -> list[Scene]:
@@ -43,7 +44,7 @@ class DrawnImages:
         """(count, 112, 112, 3) uint8, memory-mapped."""
 
         def rows() -> Iterator[np.ndarray]:
-            with ProcessPoolExecutor() as pool:
+            with ProcessPoolExecutor(initializer=end_with_parent) as pool:
                 drawn = pool.map(draw, compose_all(self.seed, self.count, self.mix), chunksize=128)
                 yield from progress(drawn, self.name, self.count)
 

@@ -23,6 +23,7 @@ from ctrh.paper.report.provenance import provenance, settings_text
 from ctrh.paper.report.results import Results, read_results
 from ctrh.paper.tables import NAMES
 from ctrh.store import replacing
+from ctrh.workers import end_with_parent
 
 OWN = "CTRH"
 INDEX = "index.html"
@@ -38,7 +39,7 @@ def build(profile: Profile) -> list[Path]:
     titles = [notebook_title(path) for path in executed]
     links = [(title, f"notebooks/{path.stem}.html") for title, path in zip(titles, executed)]
     # The notebooks' cells take as long as everything else: another process makes pages of them meanwhile.
-    with ProcessPoolExecutor(1, get_context("spawn")) as other, ExitStack() as unless_done:
+    with ProcessPoolExecutor(1, get_context("spawn"), end_with_parent) as other, ExitStack() as unless_done:
         unless_done.callback(other.shutdown, wait=False, cancel_futures=True)
         bodies = [other.submit(notebook_body, path) for path in executed]
         page = index(
