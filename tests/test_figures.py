@@ -11,7 +11,7 @@ from ctrh.paper.framework import framework
 from ctrh.paper.loss_plots import focal_curves, weight_map
 from ctrh.paper.picture_plots import contact_sheet, retrieval_page, tile
 from ctrh.paper.style import COLOURS, RED, colour, save_figure, use_style
-from ctrh.paper.tag_plots import tag_frequencies, tag_inference, tag_quality_bars, top_tags_bars
+from ctrh.paper.tag_plots import tag_inference, top_tags_bars
 
 PICTURE = Image.new("RGB", (8, 8), "skyblue")
 
@@ -63,34 +63,9 @@ def test_framework_shows_every_equation_and_the_tags():
     fig = plt.figure(figsize=(7, 3.8))
     ax = framework(fig, PICTURE, [("dog", True), ("nikon", False)], [("dog", True), ("grass", True)])
     shown = " ".join(texts(ax))
-    for part in (
-        "(1)",
-        "(2)",
-        "(3)",
-        "(4)–(8)",
-        "(9)",
-        "(10)",
-        "(11)–(13)",
-        "(14)",
-        "(15)",
-        "(16)",
-        "(17)",
-        "(18)",
-    ):
-        assert part in shown
+    for number in "(1) (2) (3) (4)–(8) (9) (10) (11)–(13) (14) (15) (16) (17) (18)".split():
+        assert number in shown
     assert "nikon ×" in texts(ax) and texts(ax).count("dog") == 2
-
-
-def test_tag_quality_bars_are_as_high_as_the_values():
-    rows = pd.DataFrame(
-        [("user", "precision", 0.4, 0.9), ("user", "f1", 0.5, np.nan), ("clean", "precision", 1.0, 1.0)],
-        columns=["tags", "measure", "value", "best"],
-    )
-    fig, ax = plt.subplots()
-    tag_quality_bars(ax, rows)
-    assert [bar.get_height() for bar in ax.patches[:2]] == [0.4, 0.5]
-    assert [label.get_text() for label in ax.get_xticklabels()] == ["precision", "F1"]
-    fig.canvas.draw()
 
 
 def test_top_tags_are_in_order_of_rank_and_wrong_ones_hatched():
@@ -113,12 +88,6 @@ def test_tag_inference_marks_wrong_tags():
     tag_inference(left, right, PICTURE, rows)
     assert texts(right) == ["user", "dog", "nikon ×", "true", "dog"]
     assert len(left.images) == 1
-
-
-def test_tag_frequencies_leave_out_unused_tags():
-    _, ax = plt.subplots()
-    tag_frequencies(ax, np.array([0, 3, 10, 0, 1]), "tiny")
-    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[1, 10], [2, 3], [3, 1]])
 
 
 def test_code_plots_show_the_numbers_they_are_given():

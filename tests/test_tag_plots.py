@@ -12,7 +12,7 @@ def test_tag_quality_panels_show_the_users_tags_in_each():
     rows = pd.DataFrame(
         [(name, *kind, "precision") for name in ("one", "two") for kind in kinds],
         columns=["dataset", "tags", "prediction", "value", "measure"],
-    )
+    ).assign(best=0.9)
     with plt.style.context("default"):
         use_style()
         fig = plt.figure()
@@ -24,6 +24,7 @@ def test_tag_quality_panels_show_the_users_tags_in_each():
         "two: direct",
         "two: removed",
     ]
-    assert [bar.get_height() for bar in axes[1, 1].patches] == [0.4, 0.7]
+    assert [bars[0].get_height() for bars in axes[1, 1].containers if len(bars)] == [0.4, 0.7]
+    assert [float(line.get_segments()[0][0, 1]) for line in axes[1, 1].collections] == [0.9, 0.9]
     assert [text.get_text() for text in fig.legends[0].get_texts()] == ["user", "zero-shot"]
     plt.close(fig)

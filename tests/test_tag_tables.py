@@ -15,21 +15,18 @@ from ctrh.guide.refine import RefineConfig, refine
 from ctrh.paper import tag_tables
 from ctrh.paper.tag_tables import (
     caption,
-    change_in_words,
-    chips,
     concept_truth,
     exchange_rows,
     frequency_rows,
     held_out_scenes,
     inference_rows,
     photos_to_show,
-    precision_of,
     quality_rows,
     quality_table,
     statistics_rows,
     statistics_table,
+    step_table,
     zero_shot_rows,
-    zero_shot_trials,
 )
 from profiles.smoke import PROFILE as SMOKE
 from tools.pretrain_guide import PretrainConfig
@@ -63,7 +60,8 @@ def test_quality_is_that_of_the_replaced_tags(world):
     assert len(rows) == (1 + 3 * 3) * 2 * 3
     train = photos.split.train
     expected = tag_quality(photos.tags[train], photos.truth[train])
-    assert precision_of(rows, "tiny", "user").tolist() == pytest.approx(
+    table = quality_table(rows).loc["tiny"]
+    assert table.loc[("user", "user")].iloc[:2].tolist() == pytest.approx(
         [100 * expected.precision_micro, 100 * expected.best_precision_micro]
     )
     for tags, alpha in (("zero-shot", 0.0), ("ensembled", 0.5), ("fine-tuned", 1.0)):
@@ -73,14 +71,23 @@ def test_quality_is_that_of_the_replaced_tags(world):
             ("removed, unweighted", RefineConfig(weighted=False)),
         ):
             quality = tag_quality(refine(photos, guides[alpha], config)[train], photos.truth[train])
-            found = precision_of(rows, "tiny", tags, prediction)
-            assert found["value"] == pytest.approx(100 * quality.precision_micro)
+            found = table.loc[(tags, prediction), "precision"]
+            assert found == pytest.approx(100 * quality.precision_micro)
     pd.testing.assert_frame_equal(rows, quality_rows(PROFILE, SETTINGS))  # read back
-    table = quality_table(rows)
     assert list(table.columns[:4]) == ["precision", "best possible precision", "recall", "f1"]
     assert len(table) == 10 and (table["precision"] <= table["best possible precision"] + 1e-9).all()
-    with pytest.raises(ValueError, match="0 rows"):
-        precision_of(rows, "tiny", "nobody")
+
+
+def test_steps_say_what_they_do_to_precision():
+    precision = {("user", "user"): 0.40, ("zero-shot", "removed"): 0.4321, ("fine-tuned", "removed"): 0.4325}
+    precision |= {("ensembled", "removed"): 0.41, ("ensembled", "direct"): 0.42}
+    precision |= {("ensembled", "removed, unweighted"): 0.42}
+    rows = pd.DataFrame(
+        [(*key, value) for key, value in precision.items()], columns=["tags", "prediction", "value"]
+    )
+    table = step_table(rows.assign(dataset="tiny", average="micro", measure="precision"))
+    assert table["points"].tolist() == [3.2, 0.0, -2.2, -1.0, 0.0]
+    assert table["verdict"].tolist() == ["higher", "equal", "lower", "lower", "equal"]
 
 
 def test_without_truth_there_are_no_quality_rows_and_labels_stand_for_it(world, monkeypatch):
@@ -105,8 +112,6 @@ def test_inferred_tags_are_as_many_as_kept_and_judged(world):
         assert set(users) == {photos.vocabulary[c] for c in photos.tags[[photo]].indices}
     for row in rows.itertuples():
         assert row.right == photos.truth[row.photo, photos.vocabulary.index(row.tag)]
-    first = chips(rows, 4, "user", most=2)
-    assert len(first) <= 2 and first[0][0] in photos.vocabulary
 
 
 def test_exchanged_words_by_hand(tiny_photos):
@@ -119,18 +124,21 @@ def test_exchanged_words_by_hand(tiny_photos):
 
 
 def test_real_photos_have_no_zero_shot_trial(tiny_photos, tiny_guide):
-    rows = zero_shot_trials(tiny_guide, [replace(tiny_photos, truth=None)])
+    rows = zero_shot_rows(tiny_guide, [replace(tiny_photos, truth=None)])
     assert rows.empty
     assert rows.pivot_table("r_precision", ["scenes", "photos", "words"], "scored", sort=False).empty
 
 
-def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide):
+def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide, monkeypatch):
     truth = concept_truth(tiny_photos)
     assert truth.shape == (20, len(CONCEPTS))
     for word in ("dog", "cat", "sea", "sky", "sunset"):
         mine = tiny_photos.truth[:, [tiny_photos.vocabulary.index(word)]].toarray()
         assert np.array_equal(truth[:, [CONCEPTS.index(word)]].toarray(), mine)
-    rows = zero_shot_rows(tiny_guide, "tiny", tiny_photos.images, truth).set_index("scored")
+    monkeypatch.setattr(tag_tables, "held_out_scenes", lambda: (tiny_photos.images, truth))
+    rows = zero_shot_rows(tiny_guide, [tiny_photos])
+    assert rows["scenes"].tolist() == ["held out"] * 3 + ["tiny"] * 3
+    rows = rows[:3].set_index("scored")
     true = truth.toarray().sum(axis=1)
     assert rows.loc["chance", "r_precision"] == pytest.approx(true[true > 0].mean() / len(CONCEPTS))
     assert rows["r_precision"].between(0, 1).all()
@@ -163,11 +171,8 @@ def test_photos_to_show_follow_the_rule(tiny_photos):
     assert len(shown) == 2 and set(shown) <= set(tiny_photos.split.train)
 
 
-def test_captions_and_changes_in_words(tiny_photos):
+def test_captions(tiny_photos):
     assert caption(tiny_photos, 0) == "(no tags)"
     assert set(caption(tiny_photos, 5, width=8).replace("\n", " ").split(", ")) == {
         tiny_photos.vocabulary[c] for c in tiny_photos.tags[[5]].indices
     }
-    assert change_in_words(40.0, 43.21) == "raises it by 3.2 points"
-    assert change_in_words(43.21, 40.0) == "lowers it by 3.2 points"
-    assert change_in_words(40.01, 39.99) == "does not change it"

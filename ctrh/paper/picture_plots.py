@@ -24,7 +24,8 @@ def tile(
     ax: Axes, picture: Image.Image, column: float, row: float, colour: str = "#bfbfbf", width: float = 0.5
 ) -> None:
     """``picture`` in the middle of the unit square at (``column``, ``row``), with a frame; rows go down."""
-    wide, high = (SIDE * side / max(picture.size) for side in picture.size)
+    wide = SIDE * picture.width / max(picture.size)
+    high = SIDE * picture.height / max(picture.size)
     left, top = column + (1 - wide) / 2, row + (1 - high) / 2
     ax.imshow(picture, extent=(left, left + wide, top + high, top))
     ax.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width))
@@ -45,10 +46,10 @@ def contact_sheet(
     lines = max((1 + caption.count("\n") for caption in captions), default=0)
     square = 72 * fig.bbox.width / fig.figure.dpi / columns  # points
     height = 1 + 1.35 * CAPTION * lines / square
-    for place, picture in enumerate(pictures):
-        tile(ax, picture, place % columns, place // columns * height)
-    for place, caption in enumerate(captions):
-        middle, below = place % columns + 0.5, place // columns * height + 1
+    for i, picture in enumerate(pictures):
+        tile(ax, picture, i % columns, i // columns * height)
+    for i, caption in enumerate(captions):
+        middle, below = i % columns + 0.5, i // columns * height + 1
         ax.text(middle, below, caption, ha="center", va="top", fontsize=CAPTION, linespacing=1.1)
     return tiled(ax, columns, -(-len(pictures) // columns) * height)
 
@@ -70,9 +71,9 @@ def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) 
     """
     ax = fig.subplots()
     strips = list(rows.groupby(["query", "label"], sort=False))
-    for line, ((query, label), part) in enumerate(strips):
+    for line, ((query, label), found) in enumerate(strips):
         tile(ax, images[query], 0, line, "black", 1.2)
         ax.text(-0.05, line + 0.5, label, rotation=90, ha="right", va="center", fontsize=7)
-        for row in part.itertuples():
+        for row in found.itertuples():
             found_tile(ax, images[row.photo], row.rank, line, row.relevant)
     return tiled(ax, 1 + int(rows["rank"].max()), len(strips))

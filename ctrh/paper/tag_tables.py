@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from ctrh.data.images import ArrayImages
-from ctrh.data.photos import Images, Photos
+from ctrh.data.photos import Photos
 from ctrh.data.scenes.compose import Mix, concept_matrix
 from ctrh.data.scenes.gallery import DrawnImages, compose_all
 from ctrh.data.scenes.world import CONCEPTS
@@ -44,29 +45,37 @@ STATISTICS = {
 KINDS = ("user", "zero-shot", "fine-tuned", "ensembled")
 MEASURES = ("precision", "recall", "f1")
 PREDICTIONS = ("direct", "removed", "removed, unweighted")
+# What is asked of the tags' precision, step by step: from (tags, prediction) to (tags, prediction).
+STEPS = {
+    "users' tags → zero-shot guide": (("user", "user"), ("zero-shot", "removed")),
+    "zero-shot → fine-tuned guide": (("zero-shot", "removed"), ("fine-tuned", "removed")),
+    "zero-shot → ensembled guide, Eq. (2)": (("zero-shot", "removed"), ("ensembled", "removed")),
+    "ensembled: class token → Eq. (8), weighted": (("ensembled", "direct"), ("ensembled", "removed")),
+    "ensembled: class token → Eq. (8), unweighted": (
+        ("ensembled", "direct"),
+        ("ensembled", "removed, unweighted"),
+    ),
+}
 QUALITY = "dataset tags prediction alpha average measure value best tags_per_photo photos".split()
 
 
 def statistics_rows(photo_sets: Sequence[Photos]) -> pd.DataFrame:
     """One row a data set and statistic: ``dataset``, ``measure``, ``value``, ``published``; MirFlickr's last."""
-    rows = [
-        {"dataset": photos.name, "measure": measure, "value": value}
-        for photos in photo_sets
-        for measure, value in asdict(tag_statistics(photos)).items()
-    ]
-    printed = [
-        {"dataset": "MIRFLICKR-25K", "measure": measure, "published": value}
-        for measure, value in MIRFLICKR_PUBLISHED.items()
-    ]
-    return pd.DataFrame([*rows, *printed], columns=["dataset", "measure", "value", "published"])
+    rows = []
+    for photos in photo_sets:
+        for measure, value in asdict(tag_statistics(photos)).items():
+            rows.append((photos.name, measure, value, np.nan))
+    for measure, value in MIRFLICKR_PUBLISHED.items():
+        rows.append(("MIRFLICKR-25K", measure, np.nan, value))
+    return pd.DataFrame(rows, columns=["dataset", "measure", "value", "published"])
 
 
 def statistics_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows as text, a line a statistic; every column says whether it was measured or published."""
     columns = {}
-    for dataset, part in rows.groupby("dataset", sort=False):
+    for dataset, group in rows.groupby("dataset", sort=False):
         for kind, source in (("value", "measured here"), ("published", "published")):
-            known = part.dropna(subset=kind).set_index("measure")[kind]
+            known = group.dropna(subset=kind).set_index("measure")[kind]
             if len(known):
                 columns[f"{dataset} ({source})"] = known
     table = pd.DataFrame(columns).reindex(STATISTICS)
@@ -85,44 +94,32 @@ def frequency_rows(photos: Photos) -> pd.DataFrame:
     """How many photos carry the word of each rank: ``dataset``, ``rank``, ``tag``, ``photos``."""
     counts = np.bincount(photos.tags.indices, minlength=len(photos.vocabulary))
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    return pd.DataFrame(
-        {
-            "dataset": photos.name,
-            "rank": np.arange(1, len(order) + 1),
-            "tag": np.asarray(photos.vocabulary, dtype=object)[order],
-            "photos": counts[order],
-        }
-    )
+    tags = np.asarray(photos.vocabulary, dtype=object)[order]
+    ranks = np.arange(1, len(order) + 1)
+    return pd.DataFrame({"dataset": photos.name, "rank": ranks, "tag": tags, "photos": counts[order]})
 
 
-def zero_shot_trials(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
-    """:func:`zero_shot_rows` of scenes that were held out and of the drawn ones of ``photo_sets``; no row without any."""
-    drawn = [photos for photos in photo_sets if photos.truth is not None]
-    trials = {"held out": held_out_scenes()} if drawn else {}
-    trials |= {photos.name: (photos.images, concept_truth(photos)) for photos in drawn}
-    columns = pd.DataFrame(columns=["scenes", "guide", "photos", "words", "scored", "r_precision"])
-    rows = [zero_shot_rows(guide, name, *trial) for name, trial in trials.items()]
-    return pd.concat(rows) if rows else columns
+def zero_shot_rows(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
+    """R-precision over the concept words, on held-out scenes and on the drawn sets among ``photo_sets``: for each photo
+    as many best words as are true of it.
 
-
-def zero_shot_rows(guide: Guide, name: str, images: Images, truth: sp.csr_array) -> pd.DataFrame:
-    """R-precision over the concept words: for each photo as many best words as are true of it.
-
-    truth: (N, len(CONCEPTS)) bool. ``scored``: by the class token, by the mean token, and by chance (its expected
-    value).
+    ``scored``: by the class token, by the mean token, and by chance (its expected value). No row where no set is drawn.
     """
-    text = guide.text_features(CONCEPTS)
-    features = image_features(guide, images)
-    true = sp.csr_array(truth, dtype=np.int64).sum(axis=1)
-    values = {
-        "class token": r_precision(direct_scores(features.class_token, text), truth),
-        "mean token": r_precision(direct_scores(features.mean_token, text), truth),
-        "chance": float(true[true > 0].mean() / len(CONCEPTS)),
-    }
-    about = {"scenes": name, "guide": guide.name, "photos": len(images), "words": len(CONCEPTS)}
-    return pd.DataFrame(
-        [{**about, "scored": scored, "r_precision": value} for scored, value in values.items()]
-    )
+    columns = ["scenes", "guide", "photos", "words", "scored", "r_precision"]
+    drawn = [photos for photos in photo_sets if photos.truth is not None]
+    trials = [("held out", *held_out_scenes())] if drawn else []
+    trials += [(photos.name, photos.images, concept_truth(photos)) for photos in drawn]
+    text, rows = guide.text_features(CONCEPTS), []
+    for name, images, truth in trials:
+        features = image_features(guide, images)
+        true = sp.csr_array(truth, dtype=np.int64).sum(axis=1)
+        about = (name, guide.name, len(images), len(CONCEPTS))
+        rows += [
+            (*about, "class token", r_precision(direct_scores(features.class_token, text), truth)),
+            (*about, "mean token", r_precision(direct_scores(features.mean_token, text), truth)),
+            (*about, "chance", float(true[true > 0].mean() / len(CONCEPTS))),
+        ]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def held_out_scenes(count: int = 500) -> tuple[ArrayImages, sp.csr_array]:
@@ -136,9 +133,9 @@ def held_out_scenes(count: int = 500) -> tuple[ArrayImages, sp.csr_array]:
 def concept_truth(photos: Photos) -> sp.csr_array:
     """(N, len(CONCEPTS)) bool: the concept words that are true of drawn ``photos``; false for words never used."""
     dense = photos.truth.toarray()
-    place = {word: column for column, word in enumerate(photos.vocabulary)}
-    missing = np.zeros(len(photos), dtype=bool)
-    columns = [dense[:, place[word]] if word in place else missing for word in CONCEPTS]
+    column = {word: i for i, word in enumerate(photos.vocabulary)}
+    never = np.zeros(len(photos), dtype=bool)
+    columns = [dense[:, column[word]] if word in column else never for word in CONCEPTS]
     return sp.csr_array(np.column_stack(columns))
 
 
@@ -162,91 +159,66 @@ def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
     for precision, ``best``: what an oracle reaches that gives every photo as many tags. Empty where the truth is
     not known.
     """
-    photos = photos_of(settings.data)
+    photos, rows = photos_of(settings.data), []
     if photos.truth is None:
         return pd.DataFrame(columns=QUALITY)
-    rows = photos.split.train
-    about = {"dataset": photos.name, "photos": len(rows)}
-    judged = [
-        {**about, "tags": "user", "prediction": "user", "alpha": np.nan, **row}
-        for row in _measures(tag_quality(photos.tags[rows], photos.truth[rows]))
-    ]
-    for name, config in configs_by_guide(profile, settings).items():
+    train = photos.split.train
+    judged = [("user", "user", np.nan, tag_quality(photos.tags[train], photos.truth[train]))]
+    for kind, config in configs_by_guide(profile, settings).items():
         for prediction in PREDICTIONS:
             quality = _replaced_quality(photos, settings, config, prediction)
-            kind = {"tags": name, "prediction": prediction, "alpha": config.refine.alpha}
-            judged += [{**about, **kind, **row} for row in _measures(quality)]
-    return pd.DataFrame(judged, columns=QUALITY)
+            judged.append((kind, prediction, config.refine.alpha, quality))
+    for tags, prediction, alpha, quality in judged:
+        values = asdict(quality)
+        for average, measure in product(("micro", "photo"), MEASURES):
+            value = values[f"{measure}_{average}"]
+            best = values[f"best_precision_{average}"] if measure == "precision" else np.nan
+            about = (photos.name, tags, prediction, alpha, average, measure, value, best)
+            rows.append((*about, quality.tags_per_photo, len(train)))
+    return pd.DataFrame(rows, columns=QUALITY)
 
 
 def _replaced_quality(
     photos: Photos, settings: DatasetSettings, config: TagConfig, prediction: str
 ) -> TagQuality:
     guide, rows = mixed_guide_of(settings.data, config), photos.split.train
-    scoring = replace(
-        config.refine,
-        remove_redundant=prediction != "direct",
-        weighted=prediction != "removed, unweighted",
-    )
+    weighted = prediction != "removed, unweighted"
+    scoring = replace(config.refine, remove_redundant=prediction != "direct", weighted=weighted)
 
     def compute() -> dict[str, np.ndarray]:
         features = image_features(guide, photos.images, rows)
         counts = tags_to_keep(photos.tags[rows], photos.common)
         given = replaced_tags(features, text_of(photos, settings.data, config), counts, scoring)
-        return {
-            name: np.float64(value) for name, value in asdict(tag_quality(given, photos.truth[rows])).items()
-        }
+        values = asdict(tag_quality(given, photos.truth[rows]))
+        return {name: np.float64(value) for name, value in values.items()}
 
     key = content_key("1", photos.key, photos.truth, guide.key, scoring)
-    return TagQuality(
-        **{name: float(value) for name, value in cached_arrays("tag-quality", key, compute).items()}
-    )
+    values = cached_arrays("tag-quality", key, compute)
+    return TagQuality(**{name: float(value) for name, value in values.items()})
 
 
-def _measures(quality: TagQuality) -> list[dict[str, object]]:
-    values = asdict(quality)
-    return [
-        {
-            "average": average,
-            "measure": measure,
-            "value": values[f"{measure}_{average}"],
-            "best": values[f"best_precision_{average}"] if measure == "precision" else np.nan,
-            "tags_per_photo": quality.tags_per_photo,
-        }
-        for average in ("micro", "photo")
-        for measure in MEASURES
-    ]
-
-
-def quality_table(rows: pd.DataFrame, average: str = "micro") -> pd.DataFrame:
-    """The rows of :func:`quality_rows` in percent, a line each for data set, tags and prediction."""
+def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """The pooled rows of :func:`quality_rows` in percent, a line each for data set, tags and prediction."""
     keys = ["dataset", "tags", "prediction"]
-    chosen = rows[rows["average"] == average]
-    table = chosen.pivot_table(index=keys, columns="measure", values="value", sort=False)[list(MEASURES)]
-    best = chosen[chosen["measure"] == "precision"].set_index(keys)["best"]
+    pooled = rows[rows["average"] == "micro"]
+    table = pooled.pivot_table(index=keys, columns="measure", values="value", sort=False)[list(MEASURES)]
+    best = pooled[pooled["measure"] == "precision"].set_index(keys)["best"]
     table.insert(1, "best possible precision", best)
     table["precision, % of the best possible"] = table["precision"] / best
     return 100 * table.rename_axis(columns=None)
 
 
-def precision_of(rows: pd.DataFrame, dataset: str, tags: str, prediction: str = "removed") -> pd.Series:
-    """The one row of micro precision for these tags (``prediction`` is "user" for the users' own), in percent."""
-    same = (rows["dataset"] == dataset) & (rows["tags"] == tags) & (rows["average"] == "micro")
-    same &= (rows["prediction"] == ("user" if tags == "user" else prediction)) & (
-        rows["measure"] == "precision"
-    )
-    if same.sum() != 1:
-        raise ValueError(f"{same.sum()} rows for {dataset}, {tags}, {prediction}, expected one")
-    row = rows[same].iloc[0]
-    return pd.Series({"value": 100 * row["value"], "best": 100 * row["best"]})
-
-
-def change_in_words(before: float, after: float, digits: int = 1) -> str:
-    """ "raises by 3.2 points", "lowers by ..." or "does not change", as the rounded numbers have it."""
-    change = round(after, digits) - round(before, digits)
-    if round(change, digits) == 0:
-        return "does not change it"
-    return f"{'raises' if change > 0 else 'lowers'} it by {abs(change):.{digits}f} points"
+def step_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """What each of ``STEPS`` does to the pooled precision of :func:`quality_rows`, in percent, rounded as shown."""
+    chosen = rows[(rows["average"] == "micro") & (rows["measure"] == "precision")]
+    precision = (100 * chosen.set_index(["dataset", "tags", "prediction"])["value"]).round(1)
+    lines = []
+    for dataset, (step, (old, new)) in product(chosen["dataset"].unique(), STEPS.items()):
+        before, after = precision[(dataset, *old)], precision[(dataset, *new)]
+        change = round(after - before, 1)
+        verdict = "higher" if change > 0 else "lower" if change < 0 else "equal"
+        lines.append((dataset, step, before, after, change, verdict))
+    return pd.DataFrame(lines, columns=["data set", "step", "before", "after", "points", "verdict"])
 
 
 def photos_to_show(photos: Photos, count: int, least: int = 5, most: int = 7) -> np.ndarray:
@@ -295,12 +267,10 @@ def _listed(
     tags: sp.csr_array | np.ndarray, words: Sequence[str], indices: np.ndarray, source: str
 ) -> pd.DataFrame:
     """Given tags in the order of ``words``, as rows of :func:`inference_rows`."""
-    chosen = sp.csr_array(tags)[indices]
-    rows = [
-        (photo, source, rank, words[column])
-        for photo, start, end in zip(indices, chosen.indptr, chosen.indptr[1:])
-        for rank, column in enumerate(sorted(chosen.indices[start:end]), 1)
-    ]
+    rows = []
+    for photo in indices:
+        columns = sorted(sp.csr_array(tags)[[photo]].indices)
+        rows += [(photo, source, rank, words[column]) for rank, column in enumerate(columns, 1)]
     return pd.DataFrame(rows, columns=["photo", "source", "rank", "tag"])
 
 
@@ -308,17 +278,11 @@ def with_right(photos: Photos, rows: pd.DataFrame) -> pd.DataFrame:
     """``rows`` (``photo``, ``tag``) with ``right``: whether the tag is true of the photo; True where nobody knows."""
     if photos.truth is None:
         return rows.assign(right=True)
-    column = {word: place for place, word in enumerate(photos.vocabulary)}
-    pairs = zip(rows["photo"], rows["tag"])
-    # A concept word that no user ever wrote is listed as truth only.
-    right = [tag not in column or bool(photos.truth[photo, column[tag]]) for photo, tag in pairs]
+    column, right = {word: i for i, word in enumerate(photos.vocabulary)}, []
+    for photo, tag in zip(rows["photo"], rows["tag"]):
+        # A concept word that no user ever wrote is listed as truth only.
+        right.append(tag not in column or bool(photos.truth[photo, column[tag]]))
     return rows.assign(right=right)
-
-
-def chips(rows: pd.DataFrame, photo: int, source: str, most: int = 5) -> list[tuple[str, bool]]:
-    """The first tags of one photo and source of :func:`inference_rows`, as Figure 1 takes them."""
-    mine = rows[(rows["photo"] == photo) & (rows["source"] == source)].head(most)
-    return list(zip(mine["tag"], mine["right"].astype(bool)))
 
 
 def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd.DataFrame:
@@ -328,8 +292,9 @@ def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd
     true (NaN where nobody knows).
     """
     rows = photos.split.train
-    before, after = (sp.csr_array(tags[rows], dtype=np.int64) for tags in (photos.tags, replaced))
-    frames = []
+    before = sp.csr_array(photos.tags[rows], dtype=np.int64)
+    after = sp.csr_array(replaced[rows], dtype=np.int64)
+    vocabulary, frames = np.asarray(photos.vocabulary, dtype=object), []
     for change, difference in (("taken away", before - after), ("brought", after - before)):
         moved = sp.csr_array(difference > 0)
         times = np.asarray(moved.sum(axis=0)).ravel()
@@ -338,20 +303,7 @@ def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd
         true = np.full(len(photos.vocabulary), np.nan)
         if photos.truth is not None:
             true = np.asarray(moved.multiply(photos.truth[rows]).sum(axis=0)).ravel()
-        frames.append(
-            pd.DataFrame(
-                {
-                    "dataset": photos.name,
-                    "change": change,
-                    "tag": np.asarray(photos.vocabulary, dtype=object)[words],
-                    "photos": times[words],
-                    "right": true[words],
-                }
-            )
-        )
-    return pd.concat(frames, ignore_index=True)
-
-
-def printed_form_bytes(photos: int, tokens: int, words: int, width: int) -> int:
-    """Memory of one (N, 1+P, C, D) float32 array of Eq. (4)."""
-    return 4 * photos * tokens * words * width
+        frame = pd.DataFrame({"tag": vocabulary[words], "photos": times[words], "right": true[words]})
+        frames.append(frame.assign(dataset=photos.name, change=change))
+    columns = ["dataset", "change", "tag", "photos", "right"]
+    return pd.concat(frames, ignore_index=True)[columns]
