@@ -211,7 +211,8 @@ def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
 def step_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What each of ``STEPS`` does to the pooled precision of :func:`quality_rows`, in percent, rounded as shown."""
     chosen = rows[(rows["average"] == "micro") & (rows["measure"] == "precision")]
-    precision = (100 * chosen.set_index(["dataset", "tags", "prediction"])["value"]).round(1)
+    values = chosen.set_index(["dataset", "tags", "prediction"])["value"].astype(float)
+    precision = (100 * values).round(1)
     lines = []
     for dataset, (step, (old, new)) in product(chosen["dataset"].unique(), STEPS.items()):
         before, after = precision[(dataset, *old)], precision[(dataset, *new)]
