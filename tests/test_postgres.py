@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.postgres import local_servers
 from ctrh.retrieval.codes import pack
-from ctrh.retrieval.postgres import PostgresIndex
+from ctrh.retrieval.postgres import PartialAnswer, PostgresIndex
 from ctrh.retrieval.search import EXACT, NO_ITEM, HammingIndex, IndexConfig
 
 
@@ -247,3 +247,92 @@ def test_any_name_is_a_table_and_nothing_else(create, servers):
 def test_a_server_that_does_not_answer_is_named(tmp_path):
     with pytest.raises(psycopg.OperationalError, match="no-such-socket"):
         PostgresIndex([f"postgresql:///codes?host={tmp_path / 'no-such-socket'}"], "codes")
+
+
+@pytest.mark.parametrize("name", ["", "100%", "%s", "a\0b", "é" * 26])
+def test_names_that_the_driver_cannot_carry_are_refused(servers, name):
+    for use in (PostgresIndex, PostgresIndex.drop):
+        with pytest.raises(ValueError, match="without % and NUL"):
+            use(servers, name)
+    with pytest.raises(ValueError, match="without % and NUL"):
+        PostgresIndex.create(servers, name, 12)
+
+
+@pytest.mark.parametrize("name", ["pg_class", "pg_stat_activity"])
+def test_postgresqls_own_relations_are_left_alone(servers, name):
+    with pytest.raises(ValueError, match="already"):
+        PostgresIndex.create(servers, name, 12)
+    with pytest.raises(ValueError, match="no table of codes"):
+        PostgresIndex.drop(servers, name)
+
+
+def test_something_else_under_the_name_of_the_index_is_told(create, servers):
+    index = create(12, IndexConfig("hnsw"))
+    index.add(random_codes(np.random.default_rng(0), 9, 12))
+    with psycopg.connect(servers[1], autocommit=True) as connection:
+        connection.execute("CREATE TABLE codes_hnsw (id int)")
+    with pytest.raises(ValueError, match="codes_hnsw is something else than the index of 'codes'"):
+        index.search(random_codes(np.random.default_rng(1), 1, 12), 3)
+    with psycopg.connect(servers[1], autocommit=True) as connection:
+        connection.execute("DROP TABLE codes_hnsw")
+    assert index.search(random_codes(np.random.default_rng(1), 1, 12), 3)[1].min() >= 0
+
+
+def test_ids_beyond_64_bits_are_refused(create):
+    index, codes = create(12), random_codes(np.random.default_rng(0), 2, 12)
+    for ids in (np.array([1, 2**63], np.uint64), np.array([-1, 1]), np.array([0.0, 1.0])):
+        with pytest.raises(ValueError, match="ids must"):
+            index.add(codes, ids)
+    index.add(codes, np.array([1, 2**63 - 1], np.uint64))
+    with pytest.raises(ValueError, match="no 2 ids after"):
+        index.add(codes)
+    with pytest.raises(ValueError, match="ids must be at most"):
+        index.remove(np.array([2**63], np.uint64))
+    assert index.search(codes[1:], 1)[1][0, 0] in (1, 2**63 - 1)
+
+
+def cut(server):
+    """Ends the connections of all others to a database, as a restart of the server would."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        mine = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
+        connection.execute(f"{mine} AND pid != pg_backend_pid()")
+
+
+def test_lost_connections_are_made_again(create, servers):
+    index, codes = create(12), random_codes(np.random.default_rng(0), 6, 12)
+    index.add(codes)
+    expected = index.search(codes, 3)
+    for server in servers:
+        cut(server)
+        np.testing.assert_array_equal(index.search(codes, 3), expected)
+        cut(server)
+        index.add(codes[:1])
+        cut(server)
+        index.remove(np.array([6]))
+
+
+def test_without_one_server_nothing_is_added_and_answers_are_partial_on_request(create, servers):
+    index, codes = create(12), random_codes(np.random.default_rng(0), 6, 12)
+    index.add(codes)
+    working, index.servers = index.servers, (servers[0], servers[1].replace("/sock", "/none").replace("part1", "gone"))
+    cut(servers[1])
+    with pytest.raises(psycopg.OperationalError):
+        index.search(codes, 6)
+    with pytest.raises(psycopg.OperationalError):
+        index.add(codes)
+    with pytest.warns(PartialAnswer, match="1 of 2 servers"):
+        distances, ids = index.search(codes, 6, partial=True)
+    assert distances.shape == (6, 3) and not (ids % 2).any()
+    index.servers = working
+    assert len(index) == 6
+
+
+def test_a_statement_that_takes_too_long_is_ended(create, servers):
+    create(12).add(random_codes(np.random.default_rng(0), 6, 12))
+    with PostgresIndex(servers, "codes", timeout=0.2) as index, psycopg.connect(servers[0]) as other:
+        assert len(index) == 6
+        other.execute("LOCK TABLE codes IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(psycopg.errors.QueryCanceled, match="statement timeout"):
+            len(index)
+        other.rollback()
+        assert len(index) == 6

@@ -224,3 +224,19 @@ def test_a_failed_save_keeps_the_old_index(saved, monkeypatch):
         index.save(saved)
     assert saved.read_bytes() == before
     assert [path.name for path in saved.parent.iterdir()] == ["codes.index"]
+
+
+def test_ids_beyond_64_bits_are_refused_and_large_ones_kept():
+    codes = pack(np.eye(4, 12, dtype=bool))
+    for ids in (np.array([1, 2, 3, 2**63], np.uint64), np.array([-1, 1, 2, 3]), np.arange(4.0)):
+        with pytest.raises(ValueError, match="ids must"):
+            HammingIndex(codes, 12, ids)
+    index = HammingIndex(codes, 12, np.array([1, 2, 3, 2**63 - 2], np.uint64))
+    with pytest.raises(ValueError, match="no 2 ids after"):
+        index.add(codes[:2])
+    with pytest.raises(ValueError, match="ids must be at most"):
+        index.remove(np.array([2**63], np.uint64))
+    with pytest.raises(ValueError, match="not in the index"):
+        index.remove(np.array([2**63 - 1], np.uint64))  # as floats it would be its neighbour
+    index.add(codes[:1], np.array([7], np.uint64))
+    assert index.search(codes[3:], 1)[1].tolist() == [[2**63 - 2]] and len(index) == 5

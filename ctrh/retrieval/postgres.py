@@ -10,15 +10,17 @@ SQL, so whatever else is known of a photo can be joined to it: columns ``id`` bi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
+from typing import TypeVar
 
 import numpy as np
 
 from ctrh.retrieval.codes import check_packed
-from ctrh.retrieval.search import EXACT, NO_ITEM, IndexConfig, checked_ids
+from ctrh.retrieval.search import EXACT, NO_ITEM, IndexConfig, checked_ids, next_ids, whole_ids
 
 try:
     import psycopg
@@ -36,23 +38,34 @@ LONGEST_NAME = 50  # of PostgreSQL's 63 bytes, which the name of the table's ind
 MOST_LINKS, MOST_KEPT, MOST_CELLS = 100, 1000, 32_768
 
 
+T = TypeVar("T")
+
+
+class PartialAnswer(UserWarning):
+    """Some of the servers have not answered: what they hold was not looked at."""
+
+
 class PostgresIndex:
     """The codes of a table that lies on ``servers``: ``search``, ``add``, ``remove`` and ``len`` as those of
     :class:`ctrh.retrieval.search.HammingIndex`, but that it may be empty, and that equal distances come by id.
 
     ``servers``: connection strings ("postgresql://user@host/database"), in the order in which :meth:`create` got them.
-    Raises ``ValueError`` when there is no such table or the servers are others, ``psycopg.Error`` when one does not
-    answer. Use it as a context manager, or call :meth:`close`.
+    ``timeout``: the most seconds that a statement may take on a server, building an approximate index left out.
+    A lost connection is made again at the next call. Raises ``ValueError`` when there is no such table or the servers are
+    others, ``psycopg.OperationalError`` when one does not answer, or not in time. Use it as a context manager, or call
+    :meth:`close`.
     """
 
-    def __init__(self, servers: Sequence[str], name: str) -> None:
+    def __init__(self, servers: Sequence[str], name: str, timeout: float | None = None) -> None:
         _check_servers(servers)
-        self.name = name
+        _check_name(name)
+        self.name, self.servers, self.timeout = name, tuple(servers), timeout
         self._table = sql.Identifier(name)
         with ExitStack() as stack:
-            self._connections = [
-                stack.enter_context(psycopg.connect(each, autocommit=True)) for each in servers
-            ]
+            self._connections: list[psycopg.Connection | None] = [None] * len(servers)
+            stack.callback(lambda: [each.close() for each in self._connections if each])
+            for part in range(len(servers)):
+                self._connect(part)
             abouts = [_about(connection, name) for connection in self._connections]
             parts = [about["part"] for about in abouts]
             if parts != list(range(abouts[0]["parts"])) or len({about["set"] for about in abouts}) != 1:
@@ -79,8 +92,7 @@ class PostgresIndex:
             raise ValueError(f"pgvector's graphs have {MOST_LINKS} links at most, got {config.links}")
         if config.kind == "multi-hash":
             raise ValueError('pgvector has no multi-index hashing: choose "exact", "hnsw" or "ivf"')
-        if not 0 < len(name.encode()) <= LONGEST_NAME:
-            raise ValueError(f"a table's name has 1 to {LONGEST_NAME} bytes, got {name!r}")
+        _check_name(name)
         if bits < 1:
             raise ValueError(f"codes need at least one bit, got {bits}")
         table, width = sql.Identifier(name), 8 * -(-bits // 8)
@@ -100,6 +112,8 @@ class PostgresIndex:
                         "part": part,
                         "parts": len(servers),
                     }
+                    if _there(connection, table):  # in any schema that is looked in, PostgreSQL's own among them
+                        raise psycopg.errors.DuplicateTable
                     connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
                     connection.execute(
                         sql.SQL("CREATE TABLE {} (id bigint PRIMARY KEY, code bit({}) NOT NULL)").format(
@@ -125,37 +139,39 @@ class PostgresIndex:
         Raises ``ValueError``, and deletes nothing, where a table of this name holds something else.
         """
         _check_servers(servers)
+        _check_name(name)
+        table = sql.Identifier(name)
         with ExitStack() as stack:
             for connection in [stack.enter_context(psycopg.connect(each)) for each in servers]:
-                table = sql.Identifier(name)
-                (there,) = connection.execute(
-                    "SELECT to_regclass(%s) IS NOT NULL", [table.as_string(connection)]
-                ).fetchone()
-                if there:
+                if _there(connection, table):
                     _about(connection, name)
                     connection.execute(sql.SQL("DROP TABLE {}").format(table))
 
     def __len__(self) -> int:
-        return sum(self._everywhere(sql.SQL("SELECT count(*) FROM {}").format(self._table)))
+        return sum(self._everywhere(_number(sql.SQL("SELECT count(*) FROM {}").format(self._table))))
 
-    def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    def search(
+        self, queries: np.ndarray, k: int, partial: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` nearest codes of each query, nearest first and equal distances in the order of their ids.
 
         ``queries``: (Q, ceil(K/8)) uint8 -> distances (Q, min(k, N)) int32 and ids (Q, min(k, N)) int64. Where an
         approximate index finds fewer, the rest has the distance K + 1 and the id ``NO_ITEM``. It is built at the first
         search; which of equally distant codes an approximate one finds is left to it.
+        ``partial``: the answer of those servers that answer, with a `PartialAnswer` warning about the others.
         Raises ``ValueError`` for ``k`` < 1 or queries of another width.
         """
         check_packed(queries, self.bits, "queries")
         if k < 1:
             raise ValueError(f"k must be at least 1, got {k}")
         some = sql.SQL("SELECT count(*) FROM (SELECT FROM {} LIMIT {}) AS found")
-        k = min(k, sum(self._everywhere(some.format(self._table, sql.Literal(k)))))
+        counts = self._everywhere(_number(some.format(self._table, sql.Literal(k))), partial)
+        k = min(k, sum(counts))
         if k == 0 or len(queries) == 0:
             return np.empty((len(queries), k), np.int32), np.empty((len(queries), k), np.int64)
-        self._build()
+        self._build(partial)
         texts = _bit_strings(queries)
-        answers = self._threads.map(lambda connection: self._nearest(connection, texts, k), self._connections)
+        answers = self._everywhere(lambda connection: self._nearest(connection, texts, k), partial)
         distances, ids = (np.concatenate(part, axis=1) for part in zip(*answers, strict=True))
         order = np.lexsort((ids, distances))[:, :k]
         return np.take_along_axis(distances, order, 1), np.take_along_axis(ids, order, 1)
@@ -169,7 +185,7 @@ class PostgresIndex:
         check_packed(codes, self.bits)
         if ids is None:
             largest = sql.SQL("SELECT coalesce(max(id), -1) FROM {}").format(self._table)
-            ids = np.arange(len(codes)) + max(self._everywhere(largest)) + 1
+            ids = next_ids(max(self._everywhere(_number(largest))), len(codes))
         ids = checked_ids(ids, len(codes))
         copy = sql.SQL("COPY {} (id, code) FROM STDIN (FORMAT binary)").format(self._table)
         try:
@@ -187,7 +203,7 @@ class PostgresIndex:
 
     def remove(self, ids: np.ndarray) -> None:
         """Takes items away. Raises ``ValueError``, and takes none, for an id that is not there."""
-        ids = np.unique(ids)
+        ids = np.unique(whole_ids(ids))
         delete = sql.SQL("DELETE FROM {} WHERE id = ANY(%s) RETURNING id").format(self._table)
         with self._all_or_none():
             gone = [
@@ -208,9 +224,40 @@ class PostgresIndex:
     def __exit__(self, *error: object) -> None:
         self.close()
 
-    def _everywhere(self, query: sql.Composed) -> list[int]:
-        """The one number that ``query`` gives on each server."""
-        return list(self._threads.map(lambda each: each.execute(query).fetchone()[0], self._connections))
+    def _connect(self, part: int) -> psycopg.Connection:
+        """The connection to a server, made again if it was lost."""
+        if self._connections[part] is None or self._connections[part].closed:
+            made = psycopg.connect(self.servers[part], autocommit=True)
+            self._connections[part] = made
+            made.execute("SELECT set_config('statement_timeout', %s, false)", [f"{1000 * (self.timeout or 0):.0f}"])
+        return self._connections[part]
+
+    def _everywhere(self, work: Callable[[psycopg.Connection], T], partial: bool = False) -> list[T]:
+        """``work``, which changes nothing, on all servers at once; begun again where a connection was lost.
+
+        ``partial``: without those that do not answer, as long as one does.
+        """
+
+        def try_twice(part: int) -> T | psycopg.OperationalError:
+            try:
+                try:
+                    return work(self._connect(part))
+                except psycopg.OperationalError:
+                    if not self._connections[part].closed:
+                        raise  # it is there, and was not lost: too slow, out of memory
+                    return work(self._connect(part))
+            except psycopg.OperationalError as error:
+                error.add_note(f"server {part + 1} of {len(self.servers)} of the table {self.name!r}")
+                return error
+
+        outcomes = list(self._threads.map(try_twice, range(len(self.servers))))
+        failures = [each for each in outcomes if isinstance(each, psycopg.OperationalError)]
+        if failures and (not partial or len(failures) == len(outcomes)):
+            raise failures[0]
+        if failures:
+            silent = f"{len(failures)} of {len(outcomes)} servers do not answer, their codes are missing"
+            warnings.warn(f"{silent}: {failures[0]}", PartialAnswer, stacklevel=3)
+        return [each for each in outcomes if not isinstance(each, psycopg.OperationalError)]
 
     def _nearest(
         self, connection: psycopg.Connection, queries: np.ndarray, k: int
@@ -234,7 +281,7 @@ class PostgresIndex:
                     distances[row, : len(found)], ids[row, : len(found)] = zip(*found, strict=True)
         return distances, ids
 
-    def _build(self) -> None:
+    def _build(self, partial: bool) -> None:
         """The approximate index on every server, where it is not there yet."""
         if self._built:
             return
@@ -243,7 +290,8 @@ class PostgresIndex:
             method = f"hnsw (code bit_hamming_ops) WITH (m = {links}, ef_construction = {max(64, 2 * links)})"
         else:
             # Cells are cut from what is there now; later codes go into the nearest ones.
-            cells = self.config.cells or max(1, round((len(self) / len(self._connections)) ** 0.5))
+            count = _number(sql.SQL("SELECT count(*) FROM {}").format(self._table))
+            cells = self.config.cells or max(1, round(np.mean(self._everywhere(count, partial)) ** 0.5))
             method = f"ivfflat (code bit_hamming_ops) WITH (lists = {min(cells, MOST_CELLS)})"
         name = sql.Identifier(f"{self.name}_{self.config.kind}")
         create = sql.SQL("CREATE INDEX {} ON {} USING ").format(name, self._table) + sql.SQL(method)
@@ -266,10 +314,15 @@ class PostgresIndex:
                 # as much of shared memory, of which containers have little.
                 connection.execute(f"SET LOCAL maintenance_work_mem = '{MEMORY_TO_BUILD}'")
                 connection.execute("SET LOCAL max_parallel_maintenance_workers = 0")
-                connection.execute(create)
+                connection.execute("SET LOCAL statement_timeout = 0")
+                try:
+                    connection.execute(create)
+                except psycopg.errors.DuplicateTable as error:
+                    raise ValueError(
+                        f"{self.name}_{self.config.kind} is something else than the index of {self.name!r}: rename it"
+                    ) from error
 
-        list(self._threads.map(build, self._connections))
-        self._built = True
+        self._built = len(self._everywhere(build, partial)) == len(self.servers)
 
     def _effort(self, k: int) -> dict[str, str | int]:
         if self.config.kind == "hnsw":
@@ -287,6 +340,7 @@ class PostgresIndex:
     @contextmanager
     def _all_or_none(self) -> Iterator[None]:
         """A transaction on every server. They commit one after the other at the end; an error before rolls all back."""
+        self._everywhere(lambda connection: connection.execute("SELECT"))  # lost connections are made again
         with ExitStack() as stack:
             for connection in self._connections:
                 stack.enter_context(connection.transaction())
@@ -300,6 +354,22 @@ def _check_servers(servers: Sequence[str]) -> None:
         raise ValueError("codes need at least one server")
     if len(set(servers)) != len(servers):
         raise ValueError("one of the servers is named twice: its part would be another's too")
+
+
+def _check_name(name: str) -> None:
+    # The driver takes a percent sign for the place of a value, also within quotes.
+    if not 0 < len(name.encode()) <= LONGEST_NAME or "%" in name or "\0" in name:
+        raise ValueError(f"a table's name has 1 to {LONGEST_NAME} bytes, without % and NUL, got {name!r}")
+
+
+def _there(connection: psycopg.Connection, table: sql.Identifier) -> bool:
+    query = "SELECT to_regclass(%s) IS NOT NULL"
+    return connection.execute(query, [table.as_string(connection)]).fetchone()[0]
+
+
+def _number(query: sql.Composed) -> Callable[[psycopg.Connection], int]:
+    """What asks a server for the one number of ``query``."""
+    return lambda connection: connection.execute(query).fetchone()[0]
 
 
 def _about(connection: psycopg.Connection, name: str) -> dict:

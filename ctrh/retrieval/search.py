@@ -13,7 +13,7 @@ import numpy as np
 from ctrh.retrieval.code_file import damaged, read_code_file, write_code_file
 from ctrh.retrieval.codes import check_packed
 
-NO_ITEM = -1
+NO_ITEM, LARGEST_ID = -1, 2**63 - 1
 KINDS = ("exact", "hnsw", "ivf", "multi-hash")
 COUNTERS_AT_ONCE = 64_000_000  # bytes that FAISS's counting sort takes for the queries of a batch
 
@@ -98,7 +98,7 @@ class HammingIndex:
         Raises ``ValueError`` for an id that is taken.
         """
         check_packed(codes, self.bits)
-        more = np.arange(len(codes)) + self.ids.max() + 1 if ids is None else ids
+        more = next_ids(int(self.ids.max()), len(codes)) if ids is None else checked_ids(ids, len(codes))
         # All of them are checked before anything changes.
         ids = checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes))
         self.codes, self.ids = np.concatenate([self.codes, codes]), ids
@@ -110,7 +110,7 @@ class HammingIndex:
 
         Raises ``ValueError`` for an id that is not there, and when none would be left.
         """
-        ids = np.unique(ids)
+        ids = np.unique(whole_ids(ids))
         gone = np.isin(self.ids, ids)
         if gone.sum() != len(ids):
             missing = np.setdiff1d(ids, self.ids)
@@ -212,9 +212,26 @@ _BUILDERS: dict[str, Callable[[np.ndarray, int, IndexConfig], faiss.IndexBinary]
 
 def checked_ids(ids: np.ndarray, count: int) -> np.ndarray:
     """``ids`` as int64 if they are ``count`` different whole numbers from 0 on, else ``ValueError``."""
-    ids = np.asarray(ids)
-    if ids.shape != (count,) or not np.issubdtype(ids.dtype, np.integer):
-        raise ValueError(f"ids must be ({count},) whole numbers, got {ids.shape} {ids.dtype}")
+    ids = whole_ids(ids)
+    if ids.shape != (count,):
+        raise ValueError(f"ids must be ({count},) whole numbers, got {ids.shape}")
     if (ids < 0).any() or len(np.unique(ids)) != count:
         raise ValueError("ids must not be negative, and an id can be given to one code only")
+    return ids
+
+
+def whole_ids(ids: np.ndarray) -> np.ndarray:
+    """``ids`` as int64. Raises ``ValueError`` for other numbers and for those from 2^63 on, which would turn negative."""
+    ids = np.asarray(ids)
+    if ids.size and not np.issubdtype(ids.dtype, np.integer):
+        raise ValueError(f"ids must be whole numbers, got {ids.dtype}")
+    if ids.size and int(ids.max()) > LARGEST_ID:
+        raise ValueError(f"ids must be at most {LARGEST_ID}, got {ids.max()}")
     return ids.astype(np.int64)
+
+
+def next_ids(largest: int, count: int) -> np.ndarray:
+    """(count,) int64, from the one after ``largest`` on. Raises ``ValueError`` where there are not as many."""
+    if largest + count > LARGEST_ID:
+        raise ValueError(f"there are no {count} ids after {largest}: name the ids")
+    return np.arange(largest + 1, largest + 1 + count)
