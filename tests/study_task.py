@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.photos import random_split
-from ctrh.paper import runs as experiments
+from ctrh.paper import runs
 from ctrh.paper.tasks import HashingTask
 from ctrh.training import TrainConfig
 from profiles.smoke import PROFILE as SMOKE
@@ -39,5 +39,5 @@ def tiny_task(key: str = "tiny") -> HashingTask:
 def task(monkeypatch) -> HashingTask:
     """:func:`tiny_task` behind every run."""
     made = tiny_task()
-    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: made)
+    monkeypatch.setattr(runs, "hashing_task", lambda *configs: made)
     return made

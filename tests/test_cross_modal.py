@@ -14,10 +14,10 @@ from ctrh.data.tables import FolderError
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
 from ctrh.paper import profiles, tasks
-from ctrh.paper import runs as experiments
 from ctrh.paper.cross_modal import answers, pairs, plots, runs, speed, tables
 from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs, word_means
 from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
+from ctrh.paper.runs import make_run
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig
 from profiles.demo import PROFILE as DEMO
@@ -183,7 +183,7 @@ def test_the_key_sees_every_setting_but_the_label(photos):
     ]
     assert len({base.key, *(run.key for run in others)}) == 1 + len(others)
     assert made_run(label="another name").key == base.key
-    taught = experiments.make_run(TINY, "mirflickr", "CTRH", 8)
+    taught = make_run(TINY, "mirflickr", "CTRH", 8)
     keys = {
         made_run(method="CTRH", reading="nearest", ctrh=replace(taught, seed=seed)).key for seed in (0, 1)
     }

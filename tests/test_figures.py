@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from ctrh.methods.registry import compared
 from ctrh.paper.code_plots import bit_balance, bit_correlation, loss_curves, score_by_bits
 from ctrh.paper.framework import framework
 from ctrh.paper.loss_plots import focal_curves, weight_map
@@ -53,9 +54,9 @@ def test_a_page_of_pictures_is_saved_as_pixels_only():
 
 
 def test_colours_are_known_or_from_the_palette():
-    assert colour("CTRH") == COLOURS["CTRH"] == RED
+    assert colour("CTRH") == COLOURS["replaced"] == RED
     assert colour("something else", 9) == "C1"
-    methods = [COLOURS[name] for name in ("CTRH", "WSHRCA", "EWSH", "MGRN", "WDHT", "ITQ", "SH", "LSH")]
+    methods = [colour(name) for name in compared()]
     assert len(set(methods)) == 8
 
 

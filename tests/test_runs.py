@@ -1,3 +1,4 @@
+# ruff: noqa: F811 (the fixture ``task`` is imported)
 """Runs: named by content, computed once, read back, the same whatever the number of jobs."""
 
 from dataclasses import replace
@@ -6,38 +7,20 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.sparse as sp
+from study_task import TINY, task  # noqa: F401
 
-from ctrh.data.photos import random_split
 from ctrh.data.registry import FirstImages, first_photos, load_photos
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.lsh import LSH
-from ctrh.paper import profiles, tasks
-from ctrh.paper import runs as experiments
+from ctrh.methods.registry import METHODS, untaught
+from ctrh.paper import profiles, runs, tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
-from ctrh.paper.runs import METHODS, UNTAGGED, make_run, results, run_grid, trained
-from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task, variants_of
+from ctrh.paper.runs import make_run, results, run_grid, trained
+from ctrh.paper.tasks import InputConfig, TagConfig, hashing_task, variants_of
 from ctrh.retrieval.metrics import evaluate
-from ctrh.training import TrainConfig, TrainingDiverged
-from profiles.smoke import PROFILE as SMOKE
-
-TINY = replace(SMOKE, train=TrainConfig(epochs=2, lr_head=0.01), top=10, bits=(8, 16))
-
-
-@pytest.fixture
-def task(monkeypatch):
-    """60 photos of two kinds that features, tags and labels all tell apart, in place of real data."""
-    generator = np.random.default_rng(0)
-    kind = np.arange(60) % 2
-    features = (generator.normal(size=(60, 12)) + 2 * kind[:, None]).astype(np.float32)
-    tags = sp.csr_array(np.stack([kind == 0, kind == 1, generator.random(60) < 0.5], axis=1))
-    labels = np.stack([kind == 0, kind == 1], axis=1)
-    text = generator.normal(size=(3, 24)).astype(np.float32)
-    made = HashingTask("tiny", random_split(60, 10, 40, 0), labels, features, None, None, tags, text)
-    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: made)
-    return made
+from ctrh.training import TrainingDiverged
 
 
 def test_every_method_runs_and_rows_are_tidy(task):
@@ -47,7 +30,7 @@ def test_every_method_runs_and_rows_are_tidy(task):
     assert {"map_all", "map_10", "unique_codes", "fit_seconds", "encode_ms"} <= set(rows["metric"])
     tags = rows.groupby("method")["tags"].unique().str.join("").to_dict()
     weakly_supervised = dict.fromkeys(("WDHT", "MGRN", "EWSH", "WSHRCA"), "user")
-    assert tags == {**dict.fromkeys(UNTAGGED, ""), **weakly_supervised, "CTRH": "replaced"}
+    assert tags == {**dict.fromkeys(untaught(), ""), **weakly_supervised, "CTRH": "replaced"}
     assert rows.loc[rows["metric"].str.startswith("map"), "value"].between(0, 100).all()
     score = rows.query("metric == 'map_all'").set_index("method")["value"]
     assert score["ITQ"] > score["random"] + 10
@@ -79,37 +62,37 @@ def test_the_network_of_a_run_is_the_one_that_made_its_codes(task, method):
 
 
 def test_finished_runs_are_not_computed_again(task, monkeypatch):
-    runs = [make_run(TINY, "mirflickr", "LSH", bits) for bits in (8, 16)]
-    first = run_grid(runs, jobs=1)
+    wanted = [make_run(TINY, "mirflickr", "LSH", bits) for bits in (8, 16)]
+    first = run_grid(wanted, jobs=1)
 
     def computed_again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(experiments, "_compute", computed_again)
-    pd.testing.assert_frame_equal(run_grid(runs, jobs=1), first)
+    monkeypatch.setattr(runs, "_compute", computed_again)
+    pd.testing.assert_frame_equal(run_grid(wanted, jobs=1), first)
     with pytest.raises(AssertionError, match="computed again"):
         run_grid([make_run(TINY, "mirflickr", "LSH", 24)], jobs=1)
 
 
 def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(task, monkeypatch):
-    def diverges(run, task):
+    def diverges(*_):
         raise TrainingDiverged("hinge", 2, 3, "lower the learning rates")
 
-    monkeypatch.setitem(METHODS, "WDHT", diverges)
-    runs = [make_run(TINY, "mirflickr", "WDHT", 8), make_run(TINY, "mirflickr", "LSH", 8)]
+    monkeypatch.setattr(METHODS["WDHT"], "fit", diverges)
+    wanted = [make_run(TINY, "mirflickr", "WDHT", 8), make_run(TINY, "mirflickr", "LSH", 8)]
     with pytest.raises(TrainingDiverged, match="'hinge' is not finite in epoch 2, step 3: lower") as raised:
-        results(runs, jobs=1)
+        results(wanted, jobs=1)
     assert "WDHT on user tags" in raised.value.__notes__[0]
-    monkeypatch.setattr(experiments, "_compute", lambda *_: pytest.fail("computed again"))
-    diverged, result = experiments.attempts(runs, jobs=1)
+    monkeypatch.setattr(runs, "_compute", lambda *_: pytest.fail("computed again"))
+    diverged, result = runs.attempts(wanted, jobs=1)
     assert str(diverged) == str(raised.value) and diverged.term == "hinge"
-    assert result.run == runs[1]
-    assert [each.run for each in experiments.stored(runs)] == runs[1:]
+    assert result.run == wanted[1]
+    assert [each.run for each in runs.stored(wanted)] == wanted[1:]
 
 
 def test_interrupted_grid_keeps_what_was_done(task, monkeypatch):
-    runs = [make_run(TINY, "mirflickr", "SH", bits) for bits in (4, 8, 16)]
-    compute, done = experiments._compute, []
+    wanted = [make_run(TINY, "mirflickr", "SH", bits) for bits in (4, 8, 16)]
+    compute, done = runs._compute, []
 
     def stop_at_the_second(run, task):
         if done:
@@ -117,24 +100,24 @@ def test_interrupted_grid_keeps_what_was_done(task, monkeypatch):
         done.append(run.bits)
         return compute(run, task)
 
-    monkeypatch.setattr(experiments, "_compute", stop_at_the_second)
+    monkeypatch.setattr(runs, "_compute", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
-        run_grid(runs, jobs=1)
+        run_grid(wanted, jobs=1)
     monkeypatch.setattr(
-        experiments, "_compute", lambda run, task: done.append(run.bits) or compute(run, task)
+        runs, "_compute", lambda run, task: done.append(run.bits) or compute(run, task)
     )
-    run_grid(runs, jobs=1)
+    run_grid(wanted, jobs=1)
     assert done == [4, 8, 16]
 
 
 def test_number_of_jobs_changes_nothing(task, tmp_path, monkeypatch):
-    runs = [make_run(TINY, "mirflickr", "CTRH", bits, tags="user") for bits in (8, 16)]
+    wanted = [make_run(TINY, "mirflickr", "CTRH", bits, tags="user") for bits in (8, 16)]
     frames = []
     for jobs in (1, 2):
         monkeypatch.setenv("CTRH_CACHE", str(tmp_path / str(jobs)))
         # Workers that outlive this test would go on with this test's cache folder.
         joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
-        found = results(runs, jobs)
+        found = results(wanted, jobs)
         frames.append([(r.query_codes, r.database_codes, r.history["loss"].to_numpy()) for r in found])
     joblib.externals.loky.get_reusable_executor().shutdown(wait=True)
     for one, two in zip(*frames, strict=True):
@@ -156,7 +139,7 @@ def test_key_sees_every_setting_but_the_label(task, monkeypatch):
         assert other.key not in keys
         keys.add(other.key)
     assert make_run(TINY, "mirflickr", "CTRH", 8, label="+TR").key == run.key
-    monkeypatch.setattr(experiments, "hashing_task", lambda *configs: replace(task, key="other data"))
+    monkeypatch.setattr(runs, "hashing_task", lambda *configs: replace(task, key="other data"))
     assert run.key not in keys
 
 
@@ -167,18 +150,17 @@ def test_methods_without_tags_do_not_depend_on_them(task):
 
 
 def test_failure_names_the_run(task, monkeypatch):
-    def fail(run, task):
+    def fail(*_):
         raise ValueError("no")
 
-    monkeypatch.setitem(METHODS, "LSH", fail)
+    monkeypatch.setattr(LSH, "fit", fail)
     with pytest.raises(ValueError, match="no") as failure:
         run_grid([make_run(TINY, "mirflickr", "LSH", 8, seed=4)], jobs=1)
     assert failure.value.__notes__ == ["in the run: LSH, scenes-mir, 8 bits, seed 4"]
 
 
 def test_collapsed_codes_are_noted(task, monkeypatch):
-    constant = lambda run, task: (lambda X: np.zeros((len(X), run.bits), bool), pd.DataFrame())  # noqa: E731
-    monkeypatch.setitem(METHODS, "LSH", constant)
+    monkeypatch.setattr(LSH, "transform", lambda self, X: np.zeros((len(X), self.bits), bool))
     assert set(run_grid([make_run(TINY, "mirflickr", "LSH", 8)], jobs=1)["note"]) == {"collapsed"}
 
 
@@ -289,10 +271,3 @@ def test_clean_tags_are_a_variant_only_where_the_truth_is_known(tiny_photos, mon
         photos = replace(tiny_photos, truth=truth)
         monkeypatch.setattr(tasks, "photos_of", lambda data, photos=photos: photos)
         assert variants_of(DataConfig("any")) == variants
-
-
-def test_a_run_is_named_by_the_source_of_its_own_method():
-    names = {method: experiments.code_key(method) for method in experiments.METHODS}
-    assert len(set(names.values())) == len(names)
-    assert experiments._imported("ewsh") == {"methods/ewsh", "methods/wdht", "methods/deep"}
-    assert experiments._imported("itq") == {"methods/itq", "methods/principal"}

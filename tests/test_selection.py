@@ -11,7 +11,6 @@ import pandas as pd
 from ctrh.paper import selection
 from ctrh.paper.launch import PROFILES
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import HASHERS
 from ctrh.paper.tasks import photos_of
 from ctrh.training import TrainingDiverged
 from profiles.demo import PROFILE as DEMO
@@ -20,7 +19,7 @@ from profiles.smoke import PROFILE as SMOKE
 
 def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
     runs = selection.trial_runs(DEMO)
-    assert len(runs) == len(HASHERS) * len(DEMO.datasets) * len(DEMO.study.factors)
+    assert len(runs) == len(DEMO.learners) * len(DEMO.datasets) * len(DEMO.study.factors)
     for (method, name, factor), run in runs.items():
         assert run.data.validation and run.data.name == name and run.method == method
         train = run.settings.train
@@ -73,7 +72,7 @@ def test_profiles_rates_name_methods_and_data_sets_that_exist():
     for profile in map(Profile.named, PROFILES):
         names = {each.data.name for each in profile.datasets}
         for method, dataset, factor in profile.rates:
-            assert method in HASHERS and dataset in names and factor in (1.0, *DEMO.study.factors)
+            assert method in DEMO.learners and dataset in names and factor in (1.0, *DEMO.study.factors)
 
 
 def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():

@@ -116,9 +116,15 @@ class CTRHNetwork(HashNetwork):
 class CTRH(DeepHasher):
     """Weakly supervised image hashing via CLIP-guided tag refinement, from the tags' features on."""
 
+    name, needs = "CTRH", "guide"
+    colour, dashes, marker = "#D55E00", "-", "o"
     config_type = CTRHConfig
     facts = ("text", "beta")
     network: CTRHNetwork | None
+
+    @classmethod
+    def default_config(cls, train: TrainConfig, losses: LossConfig, **attention: int) -> CTRHConfig:
+        return CTRHConfig(losses=losses, train=train, **attention)
 
     def tag_weights(self, inputs: Inputs, tags: sp.csr_array) -> sp.csr_array:
         """The softmax of Eq. (12), mean over heads: how much N images listen to each of their tags.

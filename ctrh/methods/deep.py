@@ -29,6 +29,8 @@ from torch.utils.data import Dataset, Subset
 
 from ctrh.backbones import Backbone, Pictures
 from ctrh.encoding import CodesCollapsed, relaxed_codes
+from ctrh.losses import LossConfig
+from ctrh.methods.method import Method
 from ctrh.network import HashLayer, padded_tags
 from ctrh.store import content_key, replacing
 from ctrh.training import TrainConfig, TrainingData, train
@@ -36,7 +38,7 @@ from ctrh.training import TrainConfig, TrainingData, train
 Inputs = np.ndarray | Tensor | Dataset
 
 
-class DeepHasher:
+class DeepHasher(Method):
     """A hasher: ``fit`` on inputs and tags, ``encode`` inputs to bits.
 
     Inputs are (N, F) features of a frozen backbone, as array or tensor. Or, with a ``backbone``, what its
@@ -49,6 +51,12 @@ class DeepHasher:
 
     config_type: ClassVar[type]
     facts: ClassVar[tuple[str, ...]] = ("text",)
+
+    @classmethod
+    def default_config(cls, train: TrainConfig, losses: LossConfig, **attention: int) -> Any:
+        """The method's own settings with a budget of training. ``losses``: CTRH's for the data set, for what a method's
+        source leaves open; ``attention``: ``heads`` and ``ffn_ratio`` of CTRH's tag weighting."""
+        return cls.config_type(train=train)
 
     def __init__(self, config: Any = None, backbone: Backbone | None = None) -> None:
         self.config = config or self.config_type()

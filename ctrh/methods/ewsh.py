@@ -114,6 +114,8 @@ class _Seen(nn.Module):
 class EWSH(DeepHasher):
     """WDHT's codes, from tags that visual neighbours confirm."""
 
+    name, needs = "EWSH", "words"
+    colour, dashes, marker = "#009E73", (0, (5, 1, 1, 1)), "v"
     config_type = EWSHConfig
     facts = ("text", "relevance")
 

@@ -99,6 +99,7 @@ class FJSPHNetwork(HashNetwork):
 class FJSPH(DeepHasher):
     """``fit`` on pairs and their labels; ``encode`` images and ``encode_text`` texts to bits of one kind."""
 
+    name, needs = "FJSPH", "labels"
     config_type = FJSPHConfig
     facts = ("hidden.mean", "hidden.deviation", "text.0.mean", "text.0.deviation", "anchors")
 

@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ctrh.methods.method import Method
 from ctrh.methods.principal import principal_components
 
 
-class ITQ(TransformerMixin, BaseEstimator):
+class ITQ(TransformerMixin, BaseEstimator, Method):
     """Principal components, rotated to lie close to the corners of a cube (Gong & Lazebnik, Sec. 2).
 
     With V = (X - mean) W, W the K first principal directions, minimise their Eq. (2)
@@ -22,6 +23,9 @@ class ITQ(TransformerMixin, BaseEstimator):
     Fitted: ``mean_`` (F,), ``components_`` (F, K) = W, ``rotation_`` (K, K) = R, and ``losses_``
     (1 + iterations,): Q / N at the start and after each iteration, which cannot rise.
     """
+
+    name, needs = "ITQ", "features"
+    colour, dashes, marker = "#56B4E9", (0, (1, 0.7)), "P"
 
     def __init__(self, bits: int = 32, seed: int = 0, iterations: int = 50):
         self.bits = bits

@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ctrh.methods.method import Method
 
-class LSH(TransformerMixin, BaseEstimator):
+
+class LSH(TransformerMixin, BaseEstimator, Method):
     """The side of K random hyperplanes on which a feature vector x lies (Charikar, Sec. 3):
 
         h_k(x) = [ <r_k, x> >= 0 ],   r_k ~ N(0, I),   so that   P(h_k(x) != h_k(y)) = angle(x, y) / pi.
@@ -16,6 +18,9 @@ class LSH(TransformerMixin, BaseEstimator):
     image features fill a narrow cone and planes through the origin miss it; ``False`` is the paper's form.
     Fitted: ``mean_`` (F,), zero without centring; ``hyperplanes_`` (F, K).
     """
+
+    name, needs = "LSH", "features"
+    colour, dashes, marker = "#595959", (0, (1, 2.5)), "X"
 
     def __init__(self, bits: int = 32, seed: int = 0, center: bool = True):
         self.bits = bits

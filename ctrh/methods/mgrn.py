@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
+from ctrh.losses import LossConfig, hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
 from ctrh.network import NO_TAG
 from ctrh.parallel import gathered
@@ -137,7 +137,13 @@ class MGRNNetwork(HashNetwork):
 class MGRN(DeepHasher):
     """Codes that follow what graph attention reads in picture and tags together."""
 
+    name, needs = "MGRN", "words"
+    colour, dashes, marker = "#CC79A7", (0, (3, 1)), "^"
     config_type = MGRNConfig
+
+    @classmethod
+    def default_config(cls, train: TrainConfig, losses: LossConfig, **attention: int) -> MGRNConfig:
+        return MGRNConfig(margin=losses.margin, train=train)
 
     def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> MGRNNetwork:
         return MGRNNetwork(backbone, width, facts["text"], self.config)

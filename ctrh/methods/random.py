@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
+from ctrh.methods.method import Method
 
-class RandomCodes(TransformerMixin, BaseEstimator):
+
+class RandomCodes(TransformerMixin, BaseEstimator, Method):
     """Fair coins, one for each bit of each image; the features are not looked at."""
+
+    name, needs = "random", "features"
+    colour, dashes, marker = "#A6A6A6", (0, (1, 4)), "."
+    compared = False
 
     def __init__(self, bits: int = 32, seed: int = 0):
         self.bits = bits

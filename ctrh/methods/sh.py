@@ -6,10 +6,11 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ctrh.methods.method import Method
 from ctrh.methods.principal import principal_components
 
 
-class SH(TransformerMixin, BaseEstimator):
+class SH(TransformerMixin, BaseEstimator, Method):
     """Signs of the K smoothest functions on the box that the data fill (Weiss et al., Sec. 3.1).
 
     The features are rotated to their principal components and taken for uniform on the rectangle [a_j, b_j]
@@ -27,6 +28,9 @@ class SH(TransformerMixin, BaseEstimator):
     Fitted: ``mean_`` (F,), ``components_`` (F, J) with J = min(K, F, N), ``lower_`` (J,) = a, ``ranges_``
     (J,) = b - a, ``sides_`` and ``modes_`` (K,) = j and m of each bit.
     """
+
+    name, needs = "SH", "features"
+    colour, dashes, marker = "#8C6D31", (0, (1, 1.6)), "*"
 
     def __init__(self, bits: int = 32):
         self.bits = bits

@@ -147,6 +147,8 @@ def inverse_frequencies(tags: csr_array) -> Tensor:
 class WDHT(DeepHasher):
     """Codes whose distances are the cosine distances of the images' tag vectors."""
 
+    name, needs = "WDHT", "words"
+    colour, dashes, marker = "#E69F00", "-.", "s"
     config_type = WDHTConfig
     facts = ("text", "word_weights")
 

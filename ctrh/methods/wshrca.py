@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
-from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
+from ctrh.losses import LossConfig, hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
 from ctrh.network import Mapping, TagWeighting, without_padding
 from ctrh.parallel import gathered
@@ -83,7 +83,13 @@ class WSHRCANetwork(HashNetwork):
 class WSHRCA(DeepHasher):
     """Codes that follow the tags which the picture itself picks out of its own."""
 
+    name, needs = "WSHRCA", "words"
+    colour, dashes, marker = "#0072B2", "--", "D"
     config_type = WSHRCAConfig
+
+    @classmethod
+    def default_config(cls, train: TrainConfig, losses: LossConfig, **attention: int) -> WSHRCAConfig:
+        return WSHRCAConfig(margin=losses.margin, train=train)
 
     def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> WSHRCANetwork:
         return WSHRCANetwork(backbone, width, facts["text"], self.config)

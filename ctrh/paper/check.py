@@ -15,9 +15,9 @@ from ctrh.data.photos import Photos
 from ctrh.data.registry import EMBEDDED
 from ctrh.guide.clip import SMALL, Guide
 from ctrh.guide.word_vectors import StoredVectors
+from ctrh.methods.registry import METHODS
 from ctrh.paper.launch import say
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import HASHERS
 from ctrh.paper.tasks import photos_of
 from ctrh.small_backbones import SMALL as SMALL_BACKBONES
 from ctrh.store import cache_dir, content_key
@@ -56,7 +56,7 @@ def preflight(profile: Profile) -> str:
         elif isinstance(found, Guide):
             needed += sum(_cached_bytes(photos, found) for photos in photo_sets)
         elif name == profile.backbone and profile.end_to_end:
-            learners = sum(method in HASHERS for method in profile.methods)
+            learners = len(profile.learners)
             trainings = learners * len(profile.datasets) * len(profile.bits) * len(profile.seeds)
             needed += trainings * _bytes(found.module)
     folder = cache_dir()
@@ -85,7 +85,7 @@ def _needs(profile: Profile) -> Iterator[tuple[str, Callable[[], Needed]]]:
     for name in dict.fromkeys([profile.backbone, *(name for _, name in profile.study.backbones)]):
         if name != "guide" and name not in SMALL_BACKBONES:
             yield name, lambda name=name: load_backbone(name)
-    learners = [name for name in profile.methods if name in HASHERS and name != "CTRH"]
+    learners = [name for name in profile.learners if METHODS[name].needs == "words"]
     if isinstance(profile.words, StoredVectors) and learners:
         yield f"word vectors (for {', '.join(learners)})", profile.words.find
 

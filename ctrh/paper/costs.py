@@ -9,6 +9,7 @@ from __future__ import annotations
 import statistics
 import time
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,10 +19,11 @@ from scipy.stats import binom
 from torch import Tensor, nn
 
 from ctrh.backbones import BACKBONES
+from ctrh.methods.registry import METHODS
 from ctrh.paper.apart import measured_apart, peak_megabytes
 from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import GuideConfig, Profile
-from ctrh.paper.runs import HASHERS, Settings, code_key, default_settings, make_run, versions
+from ctrh.paper.runs import code_key, default_settings, make_run, versions
 from ctrh.store import cached_arrays, content_key, intact, stored_path
 from ctrh.training import TrainConfig
 
@@ -36,7 +38,7 @@ class Candidate:
     """A network to measure. ``text``: (C, D), the shape of the tags' features."""
 
     method: str
-    settings: Settings
+    settings: Any
     backbone: str
     guide: GuideConfig | None
     text: tuple[int, int]
@@ -46,7 +48,7 @@ class Candidate:
     def build(self) -> tuple[nn.Module, Tensor]:
         """The network, on its device, and the pixels (1, 3, H, W) of a picture as its backbone reads them."""
         module, width, preprocess = BACKBONES[self.backbone](self.guide.load() if self.guide else None)
-        hasher = HASHERS[self.method](self.settings)
+        hasher = METHODS[self.method](self.settings)
         tags = sp.csr_array(np.eye(2, self.text[0], dtype=bool))
         network = hasher.untrained(module, width, tags, torch.randn(self.text))
         pixels = preprocess(Image.new("RGB", (256, 256), "skyblue"))
@@ -77,7 +79,7 @@ def own_candidates(profile: Profile) -> list[Candidate]:
     guide = profile.guide if profile.backbone == "guide" else None
     device = "cuda" if profile.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     found = []
-    for method in (each for each in profile.methods if each in HASHERS):
+    for method in profile.learners:
         run = make_run(profile, name, method, profile.bits[-1], profile.seeds[0])
         text = run.task.text.shape
         found.append(Candidate(method, run.settings, profile.backbone, guide, text, device))
@@ -93,10 +95,9 @@ def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
             replace(default_settings(method, paper, paper.datasets[0]), bits=bits),
             "alexnet",
             None,
-            (ARTICLE_TAGS, ARTICLE_TEXT if method == "CTRH" else ARTICLE_WORDS),
+            (ARTICLE_TAGS, ARTICLE_WORDS if METHODS[method].needs == "words" else ARTICLE_TEXT),
         )
-        for method in profile.methods
-        if method in HASHERS
+        for method in profile.learners
     ]
 
 

@@ -30,7 +30,7 @@ from ctrh.paper.costs import Candidate, article_candidates
 from ctrh.paper.hardware import machine
 from ctrh.paper.launch import cores
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import HASHERS, code_key, versions
+from ctrh.paper.runs import code_key, versions
 from ctrh.retrieval.metrics import evaluate
 from ctrh.store import cached_arrays, content_key
 from ctrh.training import TrainConfig, TrainingData, train
@@ -107,7 +107,7 @@ def measure_all(wanted: list[Task]) -> dict[str, Measured]:
 def estimate_rows(profile: Profile, measured: dict[str, Measured], wanted: list[Task]) -> pd.DataFrame:
     """Tables 1 and 2 in ``profile``, a row a data set and step: ``dataset``, ``step``, ``times`` (how often), ``seconds``
     (each, measured), ``hours`` (the product) and ``megabytes`` (of memory, with the batch that the profile has)."""
-    learners = sum(method in HASHERS for method in profile.methods)
+    learners = len(profile.learners)
     grid = len(profile.bits) * len(profile.seeds)
     batches = {task.what: task.batch for task in wanted}
     own = batches | {"fine-tune": profile.finetune.batch, "learn": profile.train.batch_size}
@@ -142,7 +142,7 @@ def estimate_rows(profile: Profile, measured: dict[str, Measured], wanted: list[
 def disk_rows(profile: Profile) -> pd.DataFrame:
     """What stays on disk: ``dataset``, ``what``, ``gigabytes`` (10^9 bytes)."""
     candidate = _candidate(profile)
-    trained = sum(method in HASHERS for method in profile.methods) * len(profile.bits) * len(profile.seeds)
+    trained = len(profile.learners) * len(profile.bits) * len(profile.seeds)
     width = candidate.text[1]
     weights = 4 * sum(each.numel() for each in candidate.build()[0].parameters())
     rows = []

@@ -26,6 +26,7 @@ from ctrh.guide.refine import RefineConfig
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import LossConfig
 from ctrh.methods.fjsph import FJSPHConfig
+from ctrh.methods.registry import METHODS, compared
 from ctrh.paper.checked import Checked
 from ctrh.paper.launch import ROOT, profile_file
 from ctrh.training import TrainConfig
@@ -182,15 +183,13 @@ class Profile(Checked):
     study: StudyConfig
     cross: CrossConfig
     bits: tuple[int, ...] = (16, 32, 48, 64)
-    methods: tuple[str, ...] = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
+    methods: tuple[str, ...] = compared()
     words: TrainedVectors | StoredVectors = TrainedVectors()
     rates: tuple[tuple[str, str, float], ...] = ()
     heads: int = 8
     ffn_ratio: int = 4
 
     def __post_init__(self) -> None:
-        from ctrh.paper.runs import METHODS  # which imports this module
-
         super().__post_init__()
         if unknown := [name for name in self.methods if name not in METHODS]:
             raise ValueError(f"Profile.methods must be among {', '.join(METHODS)}; got {', '.join(unknown)}")
@@ -216,6 +215,11 @@ class Profile(Checked):
             if name in (settings.data.name, settings.article):
                 return settings
         raise ValueError(f"profile {self.name} has no data set {name!r}")
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Those of its methods that learn from tags."""
+        return tuple(name for name in self.methods if METHODS[name].needs != "features")
 
     def train_of(self, method: str, dataset: str) -> TrainConfig:
         """How ``method`` is trained on the data set of that name."""

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
 import json
-import re
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
 
-import ctrh
-from ctrh.methods.ctrh import CTRH, CTRHConfig
 from ctrh.methods.deep import DeepHasher
-from ctrh.methods.ewsh import EWSH, EWSHConfig
-from ctrh.methods.itq import ITQ
-from ctrh.methods.lsh import LSH
-from ctrh.methods.mgrn import MGRN, MGRNConfig
-from ctrh.methods.random import RandomCodes
-from ctrh.methods.sh import SH
-from ctrh.methods.wdht import WDHT, WDHTConfig
-from ctrh.methods.wshrca import WSHRCA, WSHRCAConfig
+from ctrh.methods.registry import METHODS, estimator
 from ctrh.paper.grid import alone, compute_missing
+from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task
 from ctrh.retrieval.codes import code_statistics, pack, unpack
@@ -35,17 +22,15 @@ from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, cached_arrays, content_key, intact, stored_path
 from ctrh.training import TrainingDiverged
 
-# Those whose numbers end up in the results; a new version of one of them makes new results.
-LIBRARIES = ("torch", "torchvision", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pillow")
-
-Settings = CTRHConfig | WDHTConfig | MGRNConfig | EWSHConfig | WSHRCAConfig
+# What scores the codes of every run.
+SCORING = ("ctrh.retrieval.codes", "ctrh.retrieval.metrics")
 
 
 @dataclass(frozen=True)
 class Run:
     """One training and its evaluation. ``label`` names it in rows (a variant of an ablation), and is not content.
 
-    ``tags`` and ``settings`` are None for methods that use neither; ``top``: the k of mAP@k.
+    ``settings``: the method's configuration. It and ``tags`` are None for methods that use neither; ``top``: the k of mAP@k.
     """
 
     profile: str
@@ -55,7 +40,7 @@ class Run:
     seed: int
     inputs: InputConfig
     tags: TagConfig | None
-    settings: Settings | None
+    settings: Any
     top: int
     label: str = ""
 
@@ -66,72 +51,39 @@ class Run:
     @property
     def key(self) -> str:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
-        return content_key(replace(self, label=""), self.task.key, code_key(self.method), versions())
+        code = code_key(METHODS[self.method].__module__, *SCORING)
+        return content_key(replace(self, label=""), self.task.key, code, versions())
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
         return f"{self.label or self.method}{tags}, {self.data.name}, {self.bits} bits, seed {self.seed}"
 
 
-# A method learns from the task's training photos and returns what encodes inputs to (N, K) bool, and its records.
+# What encodes inputs to (N, K) bool.
 Encode = Callable[[np.ndarray], np.ndarray]
-Fit = Callable[[Run, HashingTask], tuple[Encode, pd.DataFrame]]
 
 
-def _on_features(estimator: type[BaseEstimator]) -> Fit:
-    """For estimators in scikit-learn's manner: features in, codes out."""
-
-    def fit(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
-        hasher = estimator(bits=run.bits)
-        if "seed" in hasher.get_params():
-            hasher.set_params(seed=run.seed)
-        return hasher.fit(task.inputs(task.split.train)).transform, pd.DataFrame()
-
-    return fit
+def learn(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
+    """What the run's method has learned from the task's training photos, and its records."""
+    if METHODS[run.method].needs == "features":
+        features = task.inputs(task.split.train)
+        return estimator(run.method, run.bits, run.seed).fit(features).transform, pd.DataFrame()
+    hasher, history = _trained(run, task)
+    return hasher.encode, history
 
 
-def _on_tags(hasher_type: type[DeepHasher]) -> Fit:
-    """For methods that learn from pictures and tags."""
-
-    def fit(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
-        hasher, history = _trained(hasher_type, run, task)
-        return hasher.encode, history
-
-    return fit
-
-
-def _trained(hasher_type: type[DeepHasher], run: Run, task: HashingTask) -> tuple[DeepHasher, pd.DataFrame]:
-    hasher = hasher_type(run.settings, task.backbone)
+def _trained(run: Run, task: HashingTask) -> tuple[DeepHasher, pd.DataFrame]:
+    hasher = METHODS[run.method](run.settings, task.backbone)
     rows = task.split.train
     folder = cache_dir() / "checkpoints"
     return hasher, hasher.fit(task.inputs(rows), task.tags[rows], task.text, folder)
 
 
-# A new method is a file in ctrh/methods and a line here.
-UNTAGGED: dict[str, type[BaseEstimator]] = {"random": RandomCodes, "LSH": LSH, "SH": SH, "ITQ": ITQ}
-HASHERS: dict[str, type[DeepHasher]] = {
-    "WDHT": WDHT,
-    "MGRN": MGRN,
-    "EWSH": EWSH,
-    "WSHRCA": WSHRCA,
-    "CTRH": CTRH,
-}
-METHODS: dict[str, Fit] = {
-    **{name: _on_features(estimator) for name, estimator in UNTAGGED.items()},
-    **{name: _on_tags(hasher) for name, hasher in HASHERS.items()},
-}
-
-
-def default_settings(method: str, profile: Profile, dataset: DatasetSettings) -> Settings:
-    """A deep method's own settings, with the budget of ``profile`` and, where its source leaves the hinge's
-    margin open, CTRH's of the data set."""
-    config_type, train = HASHERS[method].config_type, profile.train_of(method, dataset.data.name)
-    if method == "CTRH":
-        attention = {"heads": profile.heads, "ffn_ratio": profile.ffn_ratio}
-        return config_type(losses=dataset.losses, train=train, **attention)
-    if method in ("MGRN", "WSHRCA"):
-        return config_type(margin=dataset.losses.margin, train=train)
-    return config_type(train=train)
+def default_settings(method: str, profile: Profile, dataset: DatasetSettings) -> Any:
+    """The configuration of a method that learns from tags, with the budget of ``profile``."""
+    train = profile.train_of(method, dataset.data.name)
+    attention = {"heads": profile.heads, "ffn_ratio": profile.ffn_ratio}
+    return METHODS[method].default_config(train, dataset.losses, **attention)
 
 
 def make_run(
@@ -141,26 +93,24 @@ def make_run(
     bits: int,
     seed: int = 0,
     tags: str | None = None,
-    settings: Settings | None = None,
+    settings: Any = None,
     label: str = "",
 ) -> Run:
     """The run that ``profile`` prescribes. ``settings``: of the method, in place of the profile's; ``bits``
-    and ``seed`` are put into them. ``tags``: by default CTRH has replaced tags and the guide's text features,
-    the other deep methods have user tags and, whatever the tags, word vectors.
-
-    LSH, SH and ITQ work on the guide's class tokens; they see no tags, so ``tags`` does not matter to them.
+    and ``seed`` are put into them. ``tags``: a variant in place of that which the method needs
+    (:class:`ctrh.methods.method.Method`); one that needs the guide's class tokens alone sees none.
     """
     if method not in METHODS:
         raise ValueError(f"no method is called {method!r}: choose one of {', '.join(METHODS)}")
     chosen = profile.dataset(dataset)
     common = {"profile": profile.name, "data": chosen.data, "method": method, "bits": bits, "seed": seed}
-    if method in UNTAGGED:
+    needs = METHODS[method].needs
+    if needs == "features":
         inputs = InputConfig("guide", profile.guide)
         return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
     settings = settings or default_settings(method, profile, chosen)
-    guided = method == "CTRH"
-    words = None if guided else profile.words
-    variant = tags or ("replaced" if guided else "user")
+    words = profile.words if needs == "words" else None
+    variant = tags or ("user" if needs == "words" else "replaced")
     return Run(
         **common,
         inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
@@ -250,17 +200,17 @@ def stored(runs: Iterable[Run]) -> list[RunResult]:
 
 def trained(run: Run) -> DeepHasher:
     """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
-    if run.method in UNTAGGED:
+    if METHODS[run.method].needs == "features":
         raise ValueError(f"{run.method} trains no network")
     with alone():
-        return _trained(HASHERS[run.method], run, run.task)[0]
+        return _trained(run, run.task)[0]
 
 
 def _compute(run: Run, task: HashingTask) -> dict[str, np.ndarray]:
     split = task.split
     began = time.perf_counter()
     try:
-        encode, history = METHODS[run.method](run, task)
+        encode, history = learn(run, task)
     except TrainingDiverged as error:
         return {
             "diverged": np.asarray(json.dumps([error.term, error.epoch, error.step, error.remedy])),
@@ -304,37 +254,3 @@ def _read(run: Run, key: str) -> RunResult | TrainingDiverged:
         fit_seconds=float(arrays["fit_seconds"]),
         encode_seconds=float(arrays["encode_seconds"]),
     )
-
-
-@cache
-def versions() -> dict[str, str]:
-    """The versions of ctrh and of the libraries whose numbers end up in the results."""
-    found = {name: importlib.metadata.version(name) for name in LIBRARIES}
-    return {"ctrh": ctrh.__version__, **found}
-
-
-@cache
-def code_key(method: str = "") -> str:
-    """Names the source of what happens within a run of ``method``, or of any; what happens before is in the task's
-    content."""
-    package = Path(ctrh.__file__).parent
-    names = ["augment", "encoding", "losses", "network", "parallel", "training"]
-    names += [f"retrieval/{name}" for name in ("codes", "metrics", "ranking")]
-    if method:
-        names += sorted(_imported({**UNTAGGED, **HASHERS}[method].__module__.rpartition(".")[2]))
-    else:
-        names += sorted(f"methods/{path.stem}" for path in (package / "methods").glob("*.py"))
-    texts = {name: (package / f"{name}.py").read_bytes() for name in names}
-    return content_key({name: hashlib.sha256(text).hexdigest() for name, text in texts.items()})
-
-
-def _imported(module: str) -> set[str]:
-    """A module of ``ctrh.methods`` and those of them that it imports, directly or not: "methods/<name>"."""
-    found, waiting = set(), [module]
-    while waiting:
-        name = waiting.pop()
-        if f"methods/{name}" not in found:
-            found.add(f"methods/{name}")
-            text = (Path(ctrh.__file__).parent / "methods" / f"{name}.py").read_text(encoding="utf-8")
-            waiting += re.findall(r"^from ctrh\.methods\.(\w+) import", text, re.MULTILINE)
-    return found

@@ -18,7 +18,7 @@ import pandas as pd
 from ctrh.data.validation import judging_words
 from ctrh.guide.refine import ZERO_SHOT
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import HASHERS, Run, RunResult, attempts, make_run
+from ctrh.paper.runs import Run, RunResult, attempts, make_run
 from ctrh.paper.tasks import TagConfig, photos_of, tags_of
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainingDiverged
@@ -33,7 +33,7 @@ def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
             for each in profile.datasets
         ),
     )
-    methods = [method for method in profile.methods if method in HASHERS]
+    methods = profile.learners
     names = [each.data.name for each in profile.datasets]
     return {
         (method, name, factor): make_run(

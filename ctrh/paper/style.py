@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
+from ctrh.methods.registry import METHODS
 from ctrh.paper.outputs import compact_png, results_dir, save_rows
 from ctrh.store import replacing
 
@@ -24,17 +25,8 @@ PICTURES_DPI = 150  # the pictures themselves have no more pixels than that
 BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN, GREY = (
     "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #8C6D31 #595959".split()
 )
-# One colour for each thing throughout all figures.
+# One colour for each thing throughout all figures; methods bring their own (:mod:`ctrh.methods`).
 COLOURS = {
-    "CTRH": RED,
-    "WSHRCA": BLUE,
-    "EWSH": GREEN,
-    "MGRN": PINK,
-    "WDHT": ORANGE,
-    "ITQ": SKY,
-    "SH": BROWN,
-    "LSH": GREY,
-    "random": "#A6A6A6",
     "user": GREY,
     "zero-shot": SKY,
     "fine-tuned": ORANGE,
@@ -52,19 +44,6 @@ COLOURS = {
     "ITQ (FLIP)": BROWN,
     "CTRH (nearest)": ORANGE,
 }
-# Dashes and a shape for each method, for those who see no colours: deep ones solid or dashed, the others dotted.
-DASHES = {
-    "CTRH": "-",
-    "WSHRCA": "--",
-    "EWSH": (0, (5, 1, 1, 1)),
-    "MGRN": (0, (3, 1)),
-    "WDHT": "-.",
-    "ITQ": (0, (1, 0.7)),
-    "SH": (0, (1, 1.6)),
-    "LSH": (0, (1, 2.5)),
-    "random": (0, (1, 4)),
-}
-MARKERS = dict(zip(COLOURS, "oDv^sP*X."))
 WIDE_FONTS = (
     "Noto Sans CJK JP",
     "Noto Sans CJK SC",
@@ -78,19 +57,19 @@ OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 
 def colour(name: str, number: int = 0) -> str:
     """The colour of ``name`` in all figures; for one without, the ``number``-th of the palette."""
-    return COLOURS.get(name, f"C{number % 8}")
+    return METHODS[name].colour if name in METHODS else COLOURS.get(name, f"C{number % 8}")
 
 
 def marker(name: str, number: int = 0) -> str:
     """The shape of ``name`` in all figures; for one without, the ``number``-th of a list."""
-    return MARKERS.get(name, "osD^vP*X"[number % 8])
+    return METHODS[name].marker if name in METHODS else "osD^vP*X"[number % 8]
 
 
 def line_look(name: str) -> dict[str, object]:
     """Colour, dashes and width of the line of ``name``, as matplotlib takes them; CTRH's is the strongest."""
     return {
         "color": colour(name),
-        "linestyle": DASHES.get(name, "-"),
+        "linestyle": METHODS[name].dashes if name in METHODS else "-",
         "linewidth": 1.7 if name == "CTRH" else 1.1,
     }
 

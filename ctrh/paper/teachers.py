@@ -9,7 +9,7 @@ import pandas as pd
 
 from ctrh.paper.comparisons import STANDS, differences
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import HASHERS, Run, RunResult, default_settings, make_run, results
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run, results
 from ctrh.paper.tasks import variants_of
 
 # The method that all are held against: it knows the pictures' features and nothing else.
@@ -32,7 +32,7 @@ def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str]) -> Pr
 def taught_runs(profile: Profile, dataset: str) -> list[Run]:
     """Every deep method of the profile on every variant of the tags, labelled "method, variant tags", and ``UNTAUGHT``: at
     the length of the studies, with the first seed."""
-    methods = [method for method in profile.methods if method in HASHERS]
+    methods = profile.learners
     equal, bits, seed = at_equal_rates(profile, dataset, methods), profile.study.bits, profile.seeds[0]
     variants = variants_of(profile.dataset(dataset).data)
     taught = [

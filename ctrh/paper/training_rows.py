@@ -10,8 +10,9 @@ import pandas as pd
 import torch
 
 from ctrh.losses import TERMS, tag_balanced_loss
+from ctrh.methods.registry import untaught
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import UNTAGGED, Run, RunResult, make_run
+from ctrh.paper.runs import Run, RunResult, make_run
 from ctrh.paper.tasks import variants_of
 
 LABELS = {"user": "CTRH (user tags)", "replaced": "CTRH", "clean": "CTRH (clean tags)"}
@@ -22,7 +23,7 @@ def training_runs(profile: Profile) -> list[Run]:
     runs = []
     for dataset, bits, seed in product(profile.datasets, profile.bits, profile.seeds):
         name = dataset.data.name
-        runs += [make_run(profile, name, method, bits, seed) for method in UNTAGGED]
+        runs += [make_run(profile, name, method, bits, seed) for method in untaught()]
         for tags in variants_of(dataset.data):
             runs.append(make_run(profile, name, "CTRH", bits, seed, tags, label=LABELS[tags]))
     return runs

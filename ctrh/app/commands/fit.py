@@ -13,9 +13,7 @@ from ctrh.app.photo_search import FILES, features_of, save_search
 from ctrh.data.photos import Photos
 from ctrh.data.tables import write_table
 from ctrh.methods.ctrh import CTRH, CTRHConfig
-from ctrh.methods.itq import ITQ
-from ctrh.methods.lsh import LSH
-from ctrh.methods.sh import SH
+from ctrh.methods.registry import METHODS, estimator, untaught
 from ctrh.retrieval.metrics import evaluate
 from ctrh.store import cache_dir, replacing
 from ctrh.training import TrainConfig
@@ -62,13 +60,14 @@ def run(args: Namespace) -> None:
 
 
 def scores(photos: Photos, features: np.ndarray, codes: np.ndarray, seed: int) -> pd.DataFrame:
-    """Retrieval scores of LSH, SH, ITQ, fitted to the training photos' ``features`` (N, F), and of CTRH's ``codes``
+    """Retrieval scores of the methods without tags, fitted to the training photos' ``features`` (N, F), and of CTRH's ``codes``
     (N, K): mAP over the whole ranking and its first 5,000, as in the article, and precision of the first ten.
     """
     bits, split = codes.shape[1], photos.split
     by_method = {
-        type(method).__name__: method.fit(features[split.train]).transform(features)
-        for method in (LSH(bits, seed), SH(bits), ITQ(bits, seed))
+        name: estimator(name, bits, seed).fit(features[split.train]).transform(features)
+        for name in untaught()
+        if METHODS[name].compared
     }
     rows = []
     for name, found in {**by_method, "CTRH": codes}.items():

@@ -1,0 +1,20 @@
+"""What a method says of itself, so that tables, figures and the command line need not know it by name."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class Method:
+    """``needs``: "features" of the guide alone; or, to learn from pictures and tags, "words": users' tags and word
+    vectors; "guide": replaced tags and the guide's own text features.
+
+    ``colour``, ``dashes``, ``marker``: its look in figures, as matplotlib takes them. ``compared``: whether tables show it.
+    """
+
+    name: ClassVar[str]
+    needs: ClassVar[str]
+    colour: ClassVar[str] = "black"
+    dashes: ClassVar[Any] = "-"
+    marker: ClassVar[str] = "o"
+    compared: ClassVar[bool] = True
