@@ -25,9 +25,9 @@ from ctrh.paper.claims import (
     stated,
     to_markdown,
 )
-from ctrh.paper.effects import interval
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import make_run, results
+from ctrh.paper.statistics import interval
 from profiles.demo import PROFILE as DEMO
 from profiles.paper import PROFILE as PAPER
 from profiles.smoke import PROFILE as SMOKE
@@ -201,7 +201,8 @@ def test_no_claim_is_made_twice_and_all_cells_exist(claims):
 def test_a_profile_tells_what_stands_for_what():
     texts = [claim.text for claim in all_claims(DEMO)]
     assert (
-        f"CTRH has the highest mAP@5000 (here mAP@{DEMO.top}) at every length on NUS-WIDE (here scenes-nus)" in texts
+        f"CTRH has the highest mAP@5000 (here mAP@{DEMO.top}) at every length on NUS-WIDE (here scenes-nus)"
+        in texts
     )
     assert any(
         text.startswith("CLIP (here small) is a better guide than OpenCLIP (here small-b)") for text in texts

@@ -23,6 +23,7 @@ from ctrh.paper.comparisons import (
     tally,
     weighted_tags,
 )
+from ctrh.paper.statistics import interval
 
 QUERIES = 40
 
@@ -55,7 +56,7 @@ def test_differences_are_paired_bootstrap_intervals(pair):
     assert row["difference"] == pytest.approx(gaps.mean())
     assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.1 * gaps.std() / np.sqrt(QUERIES))
     assert rows.loc["map_10", "difference"] == pytest.approx(gaps.mean() / 2)
-    assert list(rows["verdict"]) == ["ahead", "ahead"] and set(rows["queries"]) == {QUERIES}
+    assert list(rows["verdict"]) == ["better", "better"] and set(rows["queries"]) == {QUERIES}
 
 
 def test_every_length_has_the_interval_that_it_has_alone(pair):
@@ -67,24 +68,27 @@ def test_every_length_has_the_interval_that_it_has_alone(pair):
 
 @pytest.mark.parametrize(
     ("name", "over", "verdict"),
-    [("better", "worse", "ahead"), ("worse", "better", "behind"), ("same", "worse", "level")],
+    [("better", "worse", "better"), ("worse", "better", "worse"), ("same", "worse", "undecided")],
 )
 def test_verdicts(pair, name, over, verdict):
     assert set(differences(pair, name, over)["verdict"]) == {verdict}
 
 
-def test_seeds_are_averaged_within_a_query(pair):
-    ap = pair[1].scores.ap_all
-    two = [made_up("better", ap + 0.05), made_up("better", ap - 0.05, seed=1), pair[0]]
-    once = differences(pair[:2], "better", "worse")
-    pd.testing.assert_frame_equal(differences(two, "better", "worse"), once)
+def test_seeds_are_paired(pair):
+    base, ap = pair[0].scores.ap_all, pair[1].scores.ap_all
+    results = [made_up("worse", base, seed=seed) for seed in (0, 1)]
+    results += [made_up("better", ap + move, seed=seed) for seed, move in ((0, 0.05), (1, -0.05))]
+    row = differences(results, "better", "worse").iloc[0]
+    gaps = 100 * np.stack([ap - base + 0.05, ap - base - 0.05])
+    assert (row["difference"], row["low"], row["high"]) == pytest.approx(interval(gaps))
+    assert row["seeds"] == 2
 
 
 def test_a_missing_partner_and_a_single_query():
     with pytest.raises(ValueError, match="16 bits: there is no run of 'a' or none of 'b'"):
         differences([made_up("a", np.ones(3))], "a", "b")
     alone = differences([made_up("a", np.ones(1)), made_up("b", np.zeros(1))], "a", "b")
-    assert set(alone["verdict"]) == {"level"}
+    assert set(alone["verdict"]) == {"undecided"}
 
 
 def test_in_words_names_every_length():
@@ -92,12 +96,12 @@ def test_in_words_names_every_length():
         {
             "bits": [16, 32, 48, 64],
             "difference": [1.24, 3.0, -0.2, -4.0],
-            "verdict": ["ahead", "ahead", "level", "behind"],
+            "verdict": ["better", "better", "undecided", "worse"],
         }
     )
-    expected = "ahead at 16 and 32 bits (+1.2 to +3.0 points); level at 48 bits (-0.2 points); behind at 64 bits (-4.0 points)"
+    expected = "better at 16 and 32 bits (+1.2 to +3.0 points); undecided at 48 bits (-0.2 points); worse at 64 bits (-4.0 points)"
     assert in_words(rows) == expected
-    assert in_words(rows.assign(verdict="level")).startswith("level at 16, 32, 48 and 64 bits")
+    assert in_words(rows.assign(verdict="undecided")).startswith("undecided at 16, 32, 48 and 64 bits")
     with pytest.raises(ValueError, match="one metric"):
         in_words(pd.concat([rows, rows]))
 
@@ -136,11 +140,11 @@ def test_side_by_side_goes_query_by_query(monkeypatch):
 
 ROWS = pd.DataFrame(
     [
-        ("CTRH", "ITQ", "scenes", "map_all", 16, 2.0, 1.0, 3.0, "ahead"),
-        ("CTRH", "ITQ", "scenes", "map_all", 32, -3.0, -4.0, -2.0, "behind"),
-        ("CTRH", "ITQ", "scenes", "map_10", 16, 0.5, -0.5, 1.5, "level"),
-        ("CTRH", "LSH", "scenes", "map_all", 16, 8.0, 7.0, 9.0, "ahead"),
-        ("CTRH", "LSH", "scenes", "map_10", 16, 8.0, 7.0, 9.0, "ahead"),
+        ("CTRH", "ITQ", "scenes", "map_all", 16, 2.0, 1.0, 3.0, "better"),
+        ("CTRH", "ITQ", "scenes", "map_all", 32, -3.0, -4.0, -2.0, "worse"),
+        ("CTRH", "ITQ", "scenes", "map_10", 16, 0.5, -0.5, 1.5, "undecided"),
+        ("CTRH", "LSH", "scenes", "map_all", 16, 8.0, 7.0, 9.0, "better"),
+        ("CTRH", "LSH", "scenes", "map_10", 16, 8.0, 7.0, 9.0, "better"),
     ],
     columns=["method", "over", "dataset", "metric", "bits", "difference", "low", "high", "verdict"],
 )
@@ -154,9 +158,9 @@ def test_tally_counts_lengths():
 
 
 def test_sentences():
-    ahead, behind, level = sentences(ROWS)[:3]
-    assert ahead == "CTRH is ahead of ITQ on scenes at 16 bits (+2.0 points of map_all, +1.0 to +3.0)."
-    assert "is behind ITQ" in behind and "is level with ITQ" in level
+    better, worse, undecided = sentences(ROWS)[:3]
+    assert better == "CTRH is better than ITQ on scenes at 16 bits (+2.0 points of map_all, +1.0 to +3.0)."
+    assert "is worse than ITQ" in worse and "is not told apart from ITQ" in undecided
 
 
 def test_order_agreement_is_spearmans():
@@ -199,7 +203,10 @@ def test_attention_gain_is_the_mean_over_the_training_photos(monkeypatch):
     # The first has 0.7 on its right tag, which is one of two; the second 0.8 on two of three; the third none wrong.
     assert (row["dataset"], row["tags"], row["photos"]) == ("scenes", "user", 2)
     assert row["gain"] == pytest.approx(100 * (0.2 + 0.8 - 2 / 3) / 2)
-    assert row["attention"] == pytest.approx(75) and row["verdict"] == "level"
+    assert row["attention"] == pytest.approx(75) and (row["low"], row["verdict"]) == (
+        pytest.approx(100 * (0.8 - 2 / 3)),
+        "better",
+    )
 
 
 def test_weighted_tags_are_in_order():

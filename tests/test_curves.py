@@ -93,9 +93,9 @@ def test_every_method_looks_different_without_colours_too():
 def test_forest_puts_differences_where_they_belong():
     rows = pd.DataFrame(
         [
-            ("ITQ", 16, 2.0, 1.0, 3.0, "ahead"),
-            ("ITQ", 32, 0.1, -1, 1, "level"),
-            ("LSH", 16, 5, 4, 6, "ahead"),
+            ("ITQ", 16, 2.0, 1.0, 3.0, "better"),
+            ("ITQ", 32, 0.1, -1, 1, "undecided"),
+            ("LSH", 16, 5, 4, 6, "better"),
         ],
         columns=["over", "bits", "difference", "low", "high", "verdict"],
     )

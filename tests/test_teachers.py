@@ -44,6 +44,7 @@ def rows():
         run = SimpleNamespace(
             data=SimpleNamespace(name="scenes"),
             bits=16,
+            seed=0,
             method=method,
             label=f"{method}, {tags} tags" if tags else "",
             tags=SimpleNamespace(variant=tags),
@@ -66,8 +67,8 @@ def test_rows_are_differences_to_the_untaught(rows):
 
 def test_in_words(rows):
     text = taught_in_words(rows)
-    assert "scenes, **user** tags: clearly ahead of LSH: CTRH (1 of 2)" in text
-    assert "scenes, **clean** tags: clearly ahead of LSH: WDHT, CTRH (2 of 2). Highest: CTRH" in text
+    assert "scenes, **user** tags: better than LSH: CTRH (1 of 2)" in text
+    assert "scenes, **clean** tags: better than LSH: WDHT, CTRH (2 of 2). Highest: CTRH" in text
     assert "clean in place of user tags are worth +15.0 (CTRH) to +30.0 points (WDHT)" in text
     assert (
         "CTRH less the best of the others, taught by the same tags: +20.0 points on user tags, +5.0 points on clean"
@@ -85,13 +86,13 @@ def test_slower_runs_are_of_the_best_tags_at_shares_of_the_rates(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "slow, told", [("ahead", "mended by clean tags at lower rates"), ("level", "**not**")]
+    "slow, told", [("better", "mended by clean tags at lower rates"), ("undecided", "**not**")]
 )
 def test_who_is_not_mended_is_tried_at_lower_rates(monkeypatch, slow, told):
     asked = []
     monkeypatch.setattr(teachers, "slower_runs", lambda *which: asked.append(which[1:]))
     monkeypatch.setattr(teachers, "results", lambda runs: runs)
-    rows = pd.DataFrame({"map_all": [60.0, 50.0], "verdict": [slow, "behind"]})
+    rows = pd.DataFrame({"map_all": [60.0, 50.0], "verdict": [slow, "worse"]})
     monkeypatch.setattr(teachers, "taught_rows", lambda results: rows)
     missed = pd.DataFrame({"method": ["WDHT", "EWSH"], "dataset": ["scenes-mir"] * 2})
     taught = pd.DataFrame(
@@ -99,10 +100,10 @@ def test_who_is_not_mended_is_tried_at_lower_rates(monkeypatch, slow, told):
             "method": ["WDHT", "EWSH", "WDHT", "EWSH"],
             "dataset": "scenes-mir",
             "tags": ["user", "user", "clean", "clean"],
-            "verdict": ["behind", "behind", "ahead", "level"],
+            "verdict": ["worse", "worse", "better", "undecided"],
         }
     )
     first, second = teachers.mended_in_words(SMOKE, missed, taught).splitlines()
-    assert first == "- WDHT, not ahead of LSH on scenes-mir with its own tags, is mended by clean tags."
-    assert told in second and "60.0 at a third" in second and "50.0 at a tenth, behind LSH" in second
+    assert first == "- WDHT, not better than LSH on scenes-mir with its own tags, is mended by clean tags."
+    assert told in second and "60.0 at a third" in second and "50.0 at a tenth, worse than LSH" in second
     assert asked == [("scenes-mir", "EWSH")]

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ctrh.paper.effects import interval
 from ctrh.paper.published import TABLES, published_table
+from ctrh.paper.statistics import interval
 
-HOLDS, FAILS, OPEN = "holds", "does not hold", "cannot be decided with these seeds"
+HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
 STUDY_OF = {1: "comparison", 2: "comparison", 3: "cost", 4: "ablation", 5: "ablation"} | {
     **dict.fromkeys((6, 7), "backbones"),
     **dict.fromkeys((8, 9), "guides"),
@@ -57,7 +57,7 @@ class Contrast:
     def bounds(self, numbers: Numbers, level: float = 0.95) -> tuple[float, float, float]:
         """The difference, and its bounds; raises ``KeyError`` where a cell is missing.
 
-        Scores are paired by seed and query (:func:`ctrh.paper.effects.interval`); of two estimates, both bounds are
+        Scores are paired by seed and query (:func:`ctrh.paper.statistics.interval`); of two estimates, both bounds are
         taken at their worst.
         """
         more, less = ([numbers[cell] for cell in cells] for cells in (self.more, self.less))
@@ -68,7 +68,10 @@ class Contrast:
                 self._less(one.low, other.high),
                 self._less(one.high, other.low),
             )
-        return interval(self._less(np.mean(more, axis=0), np.mean(less, axis=0)), level)
+        values = self._less(np.mean(more, axis=0), np.mean(less, axis=0))
+        if len(values) == 1:  # claims are of trainings, of which one tells nothing
+            return float(values.mean()), float("nan"), float("nan")
+        return interval(values, level)
 
     def _less(self, more, less):
         return 100 * (more / less - 1) if self.relative else more - less

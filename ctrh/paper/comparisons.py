@@ -7,51 +7,40 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.stats import t as student
 
-from ctrh.paper.bootstrap import paired_bootstrap
+from ctrh.paper.effects import paired, precisions
 from ctrh.paper.runs import Run, RunResult, trained
+from ctrh.paper.statistics import VERDICTS, interval, verdict
 from ctrh.retrieval.codes import pack
 from ctrh.retrieval.metrics import Scores
 from ctrh.retrieval.search import HammingIndex
 
-VERDICTS = ("ahead", "level", "behind")
-STANDS = dict(zip(VERDICTS, ("ahead of", "level with", "behind"), strict=True))
+STANDS = {"better": "better than", "undecided": "not told apart from", "worse": "worse than"}
 
 
 def differences(results: Sequence[RunResult], name: str, over: str) -> pd.DataFrame:
-    """mAP of the runs labelled ``name`` minus that of those labelled ``over``, compared query by query.
+    """mAP of the runs labelled ``name`` minus that of those labelled ``over``, paired by seed and query.
 
-    One row per data set, bits and metric (``map_all``, ``map_k``): ``difference`` in points, ``low`` and ``high``
-    bound it with 95 % confidence (:func:`ctrh.paper.bootstrap.paired_bootstrap` over queries; several seeds are
-    averaged within a query first), ``verdict``: "ahead" or "behind" where that interval leaves out 0, else "level".
-    The interval tells what other queries would change, not what another training would. Raises ``ValueError`` where
-    one of the two is missing.
+    One row per data set, bits and metric (``map_all``, ``map_k``): ``difference`` in points, ``low`` and ``high`` bound it
+    with 95 % confidence (:func:`ctrh.paper.statistics.interval`), ``seeds``, ``queries``, ``verdict``. With one seed, they
+    tell what other queries would change, not what another training would. Raises ``ValueError`` where one of the two is
+    missing.
     """
-    found: dict[tuple, list[dict[str, np.ndarray]]] = {}
-    for result in results:
-        run = result.run
-        found.setdefault((run.data.name, run.bits, run.label or run.method), []).append(_precisions(result))
-    about: dict[str, list[tuple[int, str]]] = {}
-    gaps: dict[str, list[np.ndarray]] = {}
-    for dataset, bits in dict.fromkeys(key[:2] for key in found):
-        pair = [found.get((dataset, bits, label)) for label in (name, over)]
+    found = precisions(
+        result for result in results if (result.run.label or result.run.method) in (name, over)
+    )
+    rows = []
+    for dataset, bits, metric in dict.fromkeys(key[:3] for key in found):
+        pair = [found.get((dataset, bits, metric, label)) for label in (name, over)]
         if None in pair:
             raise ValueError(f"{dataset}, {bits} bits: there is no run of {name!r} or none of {over!r}")
-        for metric in pair[0][0]:
-            ours, theirs = (np.mean([each[metric] for each in runs], axis=0) for runs in pair)
-            about.setdefault(dataset, []).append((bits, metric))
-            gaps.setdefault(dataset, []).append(100 * (ours - theirs))
-    frames = []
-    for dataset, columns in gaps.items():
-        low, high = paired_bootstrap(np.column_stack(columns))
-        frame = pd.DataFrame(about[dataset], columns=["bits", "metric"]).assign(method=name, over=over)
-        frame = frame.assign(difference=np.mean(columns, axis=1), low=low, high=high, queries=len(columns[0]))
-        ahead, behind = frame["low"] > 0, frame["high"] < 0
-        frame["verdict"] = np.select([ahead, behind], ["ahead", "behind"], "level")
-        frame.insert(0, "dataset", dataset)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+        values = paired(*pair)
+        difference, low, high = interval(values)
+        row = {"dataset": dataset, "bits": bits, "metric": metric, "method": name, "over": over}
+        row |= {"difference": difference, "low": low, "high": high}
+        row |= {"seeds": len(values), "queries": values.shape[1], "verdict": verdict(low, high)}
+        rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def in_words(rows: pd.DataFrame) -> str:
@@ -62,15 +51,15 @@ def in_words(rows: pd.DataFrame) -> str:
     if rows["bits"].duplicated().any():
         raise ValueError("one data set, one metric and one pair of methods at a time")
     phrases = []
-    for verdict in VERDICTS:
-        part = rows[rows["verdict"] == verdict].sort_values("bits")
+    for word in VERDICTS:
+        part = rows[rows["verdict"] == word].sort_values("bits")
         if len(part):
             lengths = [str(bits) for bits in part["bits"]]
             listed = " and ".join([", ".join(lengths[:-1]), lengths[-1]] if len(lengths) > 1 else lengths)
             span = dict.fromkeys(
                 f"{value:+.1f}" for value in (part["difference"].min(), part["difference"].max())
             )
-            phrases.append(f"{verdict} at {listed} bits ({' to '.join(span)} points)")
+            phrases.append(f"{word} at {listed} bits ({' to '.join(span)} points)")
     return "; ".join(phrases)
 
 
@@ -125,13 +114,15 @@ def sentences(rows: pd.DataFrame) -> list[str]:
 
 
 def tally(rows: pd.DataFrame) -> pd.DataFrame:
-    """Of rows of :func:`differences`, how often ``method`` is ahead, level and behind over lengths, and the mean
+    """Of rows of :func:`differences`, how often ``method`` is better, undecided and worse over lengths, and the mean
     difference in points: text, a line for each pair of methods, a column for each data set and metric.
     """
     groups = rows.groupby(["method", "over", "dataset", "metric"], sort=False)
     counts = [groups["verdict"].agg(lambda part, one=one: int((part == one).sum())) for one in VERDICTS]
     lines = zip(*counts, groups["difference"].mean(), strict=True)
-    texts = [f"{ahead} · {level} · {behind} ({points:+.1f})" for ahead, level, behind, points in lines]
+    texts = [
+        f"{better} · {undecided} · {worse} ({points:+.1f})" for better, undecided, worse, points in lines
+    ]
     table = pd.Series(texts, index=counts[0].index).unstack(["dataset", "metric"], sort=False)
     return table.rename_axis(index=["method", "compared with"])
 
@@ -193,17 +184,18 @@ def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFra
 def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
     """:func:`attention_on_truth` of the network behind ``run``, over its training photos, as one row.
 
-    truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points, ± ``half`` (95 %).
+    truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points,
+    between ``low`` and ``high`` (95 %), ``verdict``: "better" where right tags get more than their share.
     """
     task = run.task
     rows = task.split.train
     weights = trained(run).tag_weights(task.inputs(rows), task.tags[rows])
     listened = attention_on_truth(weights, truth[rows])
-    gain, half = mean_and_half(100 * (listened["attention"] - listened["plain"]).to_numpy())
-    verdict = "more than their share" if gain > half else "less than their share" if gain < -half else "level"
+    gains = 100 * (listened["attention"] - listened["plain"]).to_numpy()
+    gain, low, high = interval(gains[None])
     means = 100 * listened[["plain", "attention"]].mean()
     about = {"dataset": run.data.name, "tags": run.tags.variant, "photos": len(listened)}
-    return {**about, **means, "gain": gain, "half": half, "verdict": verdict}
+    return {**about, **means, "gain": gain, "low": low, "high": high, "verdict": verdict(low, high)}
 
 
 def weighted_tags(
@@ -223,19 +215,3 @@ def weighted_tags(
         }
     )
     return rows if truth is None else rows.assign(right=truth[[photo]].toarray()[0, chosen].astype(bool))
-
-
-def mean_and_half(values: np.ndarray) -> tuple[float, float]:
-    """The mean of (Q,) values and half of its 95 % interval; a single value says nothing about the spread."""
-    if len(values) < 2:
-        return float(values.mean()), float("inf")
-    spread = values.std(ddof=1) / np.sqrt(len(values))
-    return float(values.mean()), float(student.ppf(0.975, len(values) - 1) * spread)
-
-
-def _precisions(result: RunResult) -> dict[str, np.ndarray]:
-    scores = result.scores
-    return {
-        "map_all": scores.ap_all,
-        **{f"map_{k}": ap for k, ap in zip(scores.ks, scores.ap_at, strict=True)},
-    }

@@ -40,7 +40,7 @@ def curve_panels(fig: Figure, rows: pd.DataFrame, x: str, xlabel: str) -> np.nda
 def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
     """Differences with their intervals, a group for each method compared with, a line in it for each length.
 
-    ``rows`` as :func:`ctrh.paper.comparisons.differences` gives them, of one data set and metric; hollow: level.
+    ``rows`` as :func:`ctrh.paper.comparisons.differences` gives them, of one data set and metric; hollow: undecided.
     """
     methods, lengths = list(dict.fromkeys(rows["over"])), sorted(rows["bits"].unique())
     offsets = dict(zip(lengths, np.linspace(-0.3, 0.3, len(lengths))))
@@ -49,7 +49,9 @@ def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
         places = [methods.index(over) + offsets[bits] for over in part["over"]]
         shades = [colour(over) for over in part["over"]]
         ax.hlines(places, part["low"], part["high"], colors=shades, linewidth=1.1)
-        faces = ["white" if verdict == "level" else shade for verdict, shade in zip(part["verdict"], shades)]
+        faces = [
+            "white" if verdict == "undecided" else shade for verdict, shade in zip(part["verdict"], shades)
+        ]
         # The first in grey for the legend: shapes are lengths, colours are methods.
         ax.plot([], [], linestyle="", marker="osD^"[number % 4], color=GREY, label=f"{bits} bits")
         ax.scatter(

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from ctrh.paper.runs import RunResult
+from ctrh.paper.statistics import half_width
 
 # Points of a curve that is drawn: more would not be seen, and every one is a row of the figure's CSV.
 POINTS = 80
@@ -63,10 +63,10 @@ def _over_seeds(
     for (dataset, label, bits), curves in found.items():
         points = {name: np.mean([each[name] for each in curves], axis=0) for name in curves[0]}
         seeds = len(curves)
-        half = np.full(len(points["precision"]), np.nan)
+        spread = np.full(len(points["precision"]), np.nan)
         if seeds > 1:
-            spread = np.std([each["precision"] for each in curves], axis=0, ddof=1) / np.sqrt(seeds)
-            half = student.ppf(0.975, seeds - 1) * spread
+            spread = np.std([each["precision"] for each in curves], axis=0, ddof=1)
+        half = half_width(spread, seeds)
         about = {"dataset": dataset, "label": label, "bits": bits}
         bounds = {"low": points["precision"] - half, "high": points["precision"] + half}
         frames.append(pd.DataFrame({**points, **bounds}).round(4).assign(**about))

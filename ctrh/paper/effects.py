@@ -1,4 +1,4 @@
-"""What a change is worth: differences of paired runs, with intervals for other trainings and other queries at once."""
+"""What a change is worth: differences of paired runs, each with its interval."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from ctrh.paper.runs import RunResult
+from ctrh.paper.statistics import VERDICTS, interval, verdict
 from ctrh.retrieval.codes import code_statistics
-
-VERDICTS = ("better", "worse", "undecided")
 
 # (data set, bits, metric, label) -> seed -> (Q,) average precisions in percent.
 Precisions = dict[tuple[str, int, str, str], dict[int, np.ndarray]]
@@ -41,35 +39,10 @@ def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> np.nda
     return np.stack([ours[seed] - theirs[seed] for seed in sorted(ours)])
 
 
-def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
-    """(S, Q) values of S seeds and Q queries -> their mean, and bounds of what other seeds and queries would give.
-
-    Both are random effects of a crossed two-way layout without replication: the variance of the mean is estimated by
-    (MS_seeds + MS_queries - MS_rest)/(SQ), at least by the larger of its first two parts, and Student's t has
-    Satterthwaite's degrees of freedom. NaN bounds for a single seed, which says nothing about other trainings.
-    """
-    values = np.asarray(values, dtype=float)
-    seeds, queries = values.shape
-    mean = float(values.mean())
-    if seeds < 2:
-        return mean, float("nan"), float("nan")
-    of_seed, of_query = values.mean(axis=1), values.mean(axis=0)
-    squares = [(queries * of_seed.var(ddof=1), seeds - 1)]
-    if queries > 1:
-        rest, freedom = values - of_seed[:, None] - of_query + mean, (seeds - 1) * (queries - 1)
-        squares += [(seeds * of_query.var(ddof=1), queries - 1), (-(rest**2).sum() / freedom, freedom)]
-    variance = max(sum(square for square, _ in squares), *(square for square, _ in squares))
-    if variance == 0:
-        return mean, mean, mean
-    freedom = variance**2 / sum(square**2 / free for square, free in squares)
-    half = student.ppf((1 + level) / 2, freedom) * np.sqrt(variance / values.size)
-    return mean, mean - half, mean + half
-
-
 def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
     """What every label is worth against the runs labelled ``over``, in points of mAP.
 
-    One row per data set, bits, metric and label: ``difference``, ``low``, ``high`` (95 %, :func:`interval`), ``over``,
+    One row per data set, bits, metric and label: ``difference``, ``low``, ``high`` (95 %, :func:`ctrh.paper.statistics.interval`), ``over``,
     ``seeds``, ``queries``, ``verdict`` ("better" and "worse" where the interval leaves out 0, else "undecided"), and
     ``note``: of how many trainings the codes have collapsed.
     """
@@ -99,13 +72,8 @@ def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def verdict(low: float, high: float) -> str:
-    """One of ``VERDICTS`` for an interval; NaN bounds decide nothing."""
-    return VERDICTS[0] if low > 0 else VERDICTS[1] if high < 0 else VERDICTS[2]
-
-
 def counted(rows: pd.DataFrame) -> str:
-    """ "better in 3, worse in 0, undecided in 5 of 8": the verdicts of rows of :func:`effects`."""
+    """ "better in 3, undecided in 5, worse in 0 of 8": the verdicts of rows of :func:`effects`."""
     counts = ", ".join(f"{each} in {(rows['verdict'] == each).sum()}" for each in VERDICTS)
     return f"{counts} of {len(rows)}"
 
@@ -123,8 +91,6 @@ def listed(rows: pd.DataFrame, name: str = "label") -> str:
 
 
 def _span(row) -> str:
-    if row.low != row.low:
-        return " (one seed: no interval)"
     return f" ({_points(row.low)} to {_points(row.high)}: {row.verdict})"
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.profiles import Profile
 from ctrh.paper.published import TABLES, published_table
+from ctrh.paper.statistics import half_width
 from ctrh.store import replacing
 
 NAMES = {
@@ -44,9 +44,7 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         raise ValueError(f"several runs of the same seed in a group: {list(by)} do not tell the rows apart")
     groups = rows.groupby(list(by), sort=False)["value"]
     table = groups.agg(mean="mean", spread="std", seeds="count").reset_index()
-    half = (
-        student.ppf(0.975, np.maximum(table["seeds"] - 1, 1)) * table.pop("spread") / np.sqrt(table["seeds"])
-    )
+    half = half_width(table.pop("spread"), table["seeds"])
     table.insert(table.columns.get_loc("mean") + 1, "low", table["mean"] - half)
     table.insert(table.columns.get_loc("mean") + 2, "high", table["mean"] + half)
     return table

@@ -58,18 +58,18 @@ def taught_rows(results: Iterable[RunResult]) -> pd.DataFrame:
 
 
 def taught_in_words(rows: pd.DataFrame) -> str:
-    """For each kind of tags, which methods are ahead of ``UNTAUGHT`` and which two are first; what better tags are worth;
+    """For each kind of tags, which methods are better than ``UNTAUGHT`` and which two are first; what better tags are worth;
     and what is left of CTRH's lead when all have the same tags: a list in Markdown."""
     dataset = rows["dataset"].iloc[0]
     lines = []
     for tags, part in rows.groupby("tags", sort=False):
-        ahead = list(part.loc[part["verdict"] == "ahead", "method"])
+        ahead = list(part.loc[part["verdict"] == "better", "method"])
         told = ", ".join(ahead) if ahead else "none"
         first = ", then ".join(
             f"{row.method} {row.map_all:.1f}" for row in part.nlargest(2, "map_all").itertuples()
         )
         lines.append(
-            f"- {dataset}, **{tags}** tags: clearly ahead of {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}). "
+            f"- {dataset}, **{tags}** tags: better than {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}). "
             f"Highest: {first}; lowest: {part['map_all'].min():.1f}."
         )
     table = rows.pivot_table(index="method", columns="tags", values="map_all", sort=False)
@@ -100,7 +100,7 @@ def slower_runs(profile: Profile, dataset: str, method: str) -> list[Run]:
 
 
 def mended_in_words(profile: Profile, missed: pd.DataFrame, taught: pd.DataFrame) -> str:
-    """For methods that are not ahead of ``UNTAUGHT`` with their own tags, whether the best tags mend it: a list in Markdown.
+    """For methods that are not better than ``UNTAUGHT`` with their own tags, whether the best tags mend it: a list in Markdown.
 
     ``missed``: rows with ``method`` and ``dataset``; ``taught``: those of :func:`taught_rows` for all data sets. Who is not
     mended is tried at :func:`slower_runs`, and every number is told.
@@ -109,8 +109,8 @@ def mended_in_words(profile: Profile, missed: pd.DataFrame, taught: pd.DataFrame
     verdicts = taught[taught["tags"] == best].set_index(["dataset", "method"])["verdict"]
     lines = []
     for row in missed.itertuples():
-        text = f"- {row.method}, not ahead of {UNTAUGHT} on {row.dataset} with its own tags, is"
-        if verdicts[row.dataset, row.method] == "ahead":
+        text = f"- {row.method}, not better than {UNTAUGHT} on {row.dataset} with its own tags, is"
+        if verdicts[row.dataset, row.method] == "better":
             lines.append(f"{text} mended by {best} tags.")
             continue
         slower = taught_rows(results(slower_runs(profile, row.dataset, row.method)))
@@ -118,7 +118,7 @@ def mended_in_words(profile: Profile, missed: pd.DataFrame, taught: pd.DataFrame
             f"{each.map_all:.1f} at {label}, {STANDS[each.verdict]} {UNTAUGHT}"
             for label, each in zip(SLOWER, slower.itertuples(), strict=True)
         )
-        mended = (slower["verdict"] == "ahead").any()
+        mended = (slower["verdict"] == "better").any()
         how = f"mended by {best} tags at lower rates" if mended else f"**not** mended by {best} tags"
         lines.append(f"{text} {how}: at CTRH's own it is not, mAP@all is {told}.")
     return "\n".join(lines)

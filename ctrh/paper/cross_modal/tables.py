@@ -36,7 +36,6 @@ CHOICES = {
     "fixed centres": "rows of a Hadamard matrix in place of learned class centres",
     "contrast on codes": "the contrastive term compares codes, not representations",
 }
-VERDICTS = {"ahead": "better", "behind": "worse", "level": "undecided"}
 
 
 def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
@@ -179,10 +178,9 @@ def gaps(results: Sequence[CrossResult], name: str, over: str) -> pd.DataFrame:
 
 def effects(results: Sequence[CrossResult], labels: Iterable[str], metric: str = "map_all") -> pd.DataFrame:
     """What each of ``labels`` changes against ``FULL``: ``direction``, ``dataset``, ``label``, ``difference`` in points
-    with its interval over queries, ``verdict``, and ``note`` where codes collapsed.
+    with its interval, ``verdict``, and ``note`` where codes collapsed.
     """
     noted = {result.run.label: result.rows()["note"].max() for result in results}
     frames = [gaps(results, label, FULL).assign(label=label, note=noted[label]) for label in labels]
     found = pd.concat(frames, ignore_index=True)
-    found = found[found["metric"] == metric]
-    return found.assign(verdict=found["verdict"].map(VERDICTS)).reset_index(drop=True)
+    return found[found["metric"] == metric].reset_index(drop=True)
