@@ -15,7 +15,7 @@ import torch
 from fuzz import READERS, fuzz
 
 from ctrh.data.openclipart import read_tags
-from ctrh.retrieval.code_file import START
+from ctrh.retrieval.code_file import START, VERSION
 
 
 @pytest.mark.parametrize("name", READERS)
@@ -51,7 +51,7 @@ def archive(data: bytes, method: int = zipfile.ZIP_STORED) -> bytes:
 
 def index(described: object, arrays: bytes = bytes(64)) -> bytes:
     text = described if isinstance(described, bytes) else json.dumps(described).encode()
-    begin, rest = struct.pack("<8sII", b"ctrhcode", 1, len(text)), text + arrays
+    begin, rest = struct.pack("<8sII", b"ctrhcode", VERSION, len(text)), text + arrays
     assert START.size == len(begin) + 32
     return begin + hashlib.sha256(begin + rest).digest() + rest
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from ctrh.store import replacing
 
-MAGIC, VERSION, ALIGNMENT = b"ctrhcode", 1, 64
+MAGIC, VERSION, ALIGNMENT = b"ctrhcode", 2, 64
 START = struct.Struct("<8sII32s")
 BLOCK = 1 << 24
 

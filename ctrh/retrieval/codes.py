@@ -72,6 +72,17 @@ def distinct_codes(codes: np.ndarray) -> int:
     return len(np.unique(as_words(pack(codes)), axis=0))
 
 
+def grouped(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, B) uint8 -> the rows where its U distinct codes come first (U,), ascending, and which of these each row is (N,)."""
+    words = as_words(packed)
+    words = words[:, 0] if words.shape[1] == 1 else words  # many times as fast as rows of one
+    _, first, code_of = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    return first[order], place[code_of.ravel()]
+
+
 @dataclass(frozen=True)
 class CodeStatistics:
     """``images`` N and ``unique`` codes among them; ``balance`` (K,): share of ones of each bit, best 0.5;

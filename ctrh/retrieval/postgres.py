@@ -157,7 +157,8 @@ class PostgresIndex:
 
         ``queries``: (Q, ceil(K/8)) uint8 -> distances (Q, min(k, N)) int32 and ids (Q, min(k, N)) int64. Where an
         approximate index finds fewer, the rest has the distance K + 1 and the id ``NO_ITEM``. It is built at the first
-        search; which of equally distant codes an approximate one finds is left to it.
+        search; which of equally distant codes an approximate one finds is left to it. Among many rows of one code pgvector's
+        graph may lose others: choose "exact" where few codes serve many photos.
         ``partial``: the answer of those servers that answer, with a `PartialAnswer` warning about the others.
         Raises ``ValueError`` for ``k`` < 1 or queries of another width.
         """

@@ -11,10 +11,11 @@ import faiss
 import numpy as np
 
 from ctrh.retrieval.code_file import damaged, read_code_file, write_code_file
-from ctrh.retrieval.codes import check_packed
+from ctrh.retrieval.codes import check_packed, grouped
 
 NO_ITEM, LARGEST_ID = -1, 2**63 - 1
 KINDS = ("exact", "hnsw", "ivf", "multi-hash")
+SCANNED = 8192  # distinct codes, at most, that are all compared whatever the kind: no structure is faster there
 COUNTERS_AT_ONCE = 64_000_000  # bytes that FAISS's counting sort takes for the queries of a batch
 
 
@@ -30,6 +31,9 @@ class IndexConfig:
 
     ``effort``: how much of it a query looks at: codes kept on the way ("hnsw"), cells ("ivf"), bits flipped in each
     table ("multi-hash"); more finds more and takes longer. 0 for 128, 32 and 1.
+
+    The approximate ones hold each distinct code once, with the list of its items: among many copies of a code a graph
+    finds no way on. Up to ``SCANNED`` distinct codes are all compared.
     """
 
     kind: Literal["exact", "hnsw", "ivf", "multi-hash"] = "exact"
@@ -52,7 +56,8 @@ class HammingIndex:
     """The codes of a database, ready to be searched; items can be added and removed.
 
     ``codes``: (N, ceil(K/8)) uint8, packed by :func:`ctrh.retrieval.codes.pack`; ``bits``: K, any number from 1 on;
-    ``ids``: (N,) int64, not negative and all different, the items' names in the answers (0..N-1 unless given).
+    ``ids``: (N,) int64, not negative and all different, the items' names in the answers (0..N-1 unless given, which
+    takes no memory).
     Raises ``ValueError`` for codes that are not packed like that, other ids, and an empty database.
     """
 
@@ -68,11 +73,17 @@ class HammingIndex:
         self.config = config
         if len(codes) == 0:
             raise ValueError("an index needs at least one code")
-        self.ids = np.arange(len(codes)) if ids is None else checked_ids(ids, len(codes))
+        self._ids = None if ids is None else _unless_rows(checked_ids(ids, len(codes)))
+        self._groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._structure: faiss.IndexBinary | None = None
 
     def __len__(self) -> int:
         return len(self.codes)
+
+    @property
+    def ids(self) -> np.ndarray:
+        """(N,) int64, in the order of the codes."""
+        return np.arange(len(self)) if self._ids is None else self._ids
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` nearest codes of each query, nearest first; "exact": equal distances in the order of the codes.
@@ -88,9 +99,10 @@ class HammingIndex:
         if self.config.kind == "exact":
             distances, rows = _scan(queries, self.codes, k)
         else:
-            distances, rows = self._built().search(queries, k)
+            distances, rows = self._nearest_items(queries, k)
         found = rows >= 0
-        return np.where(found, distances, self.bits + 1), np.where(found, self.ids[rows], NO_ITEM)
+        ids = rows if self._ids is None else np.where(found, self._ids[rows], NO_ITEM)
+        return np.where(found, distances, self.bits + 1), ids
 
     def add(self, codes: np.ndarray, ids: np.ndarray | None = None) -> None:
         """More items behind those that are there. codes: (M, ceil(K/8)), ids: (M,), from the largest one on if None.
@@ -98,12 +110,11 @@ class HammingIndex:
         Raises ``ValueError`` for an id that is taken.
         """
         check_packed(codes, self.bits)
-        more = next_ids(int(self.ids.max()), len(codes)) if ids is None else checked_ids(ids, len(codes))
-        # All of them are checked before anything changes.
-        ids = checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes))
-        self.codes, self.ids = np.concatenate([self.codes, codes]), ids
-        if self._structure is not None:
-            self._structure.add(np.ascontiguousarray(codes))
+        if ids is not None or self._ids is not None:
+            more = next_ids(int(self.ids.max()), len(codes)) if ids is None else checked_ids(ids, len(codes))
+            # All of them are checked before anything changes.
+            ids = _unless_rows(checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes)))
+        self.codes, self._ids, self._groups = np.concatenate([self.codes, codes]), ids, None
 
     def remove(self, ids: np.ndarray) -> None:
         """Takes items away; an approximate index is built anew at the next search.
@@ -117,13 +128,18 @@ class HammingIndex:
             raise ValueError(f"{len(missing)} of the ids are not in the index, such as {missing[0]}")
         if gone.all():
             raise ValueError("an index needs at least one code: remove the file instead")
-        self.codes, self.ids, self._structure = self.codes[~gone], self.ids[~gone], None
+        self._ids = _unless_rows(self.ids[~gone])
+        self.codes, self._groups, self._structure = self.codes[~gone], None, None
 
     def save(self, path: str | Path) -> None:
         """Writes everything to one file (:mod:`ctrh.retrieval.code_file`), whole or not at all."""
-        parts = {"codes": self.codes, "ids": self.ids}
+        parts = {"codes": self.codes}
+        if self._ids is not None:
+            parts["ids"] = self._ids
         if self.config.kind != "exact":
-            parts["structure"] = faiss.serialize_index_binary(self._built())
+            self._build()
+        if self._structure is not None:
+            parts["structure"] = faiss.serialize_index_binary(self._structure)
         write_code_file(path, {"bits": self.bits, "config": asdict(self.config)}, parts)
 
     @classmethod
@@ -138,14 +154,17 @@ class HammingIndex:
         about, parts = read_code_file(path, mapped, verify)
         index = cls.__new__(cls)  # the file's checksum has vouched for what the constructor would check
         try:
-            index.codes, index.ids, index.bits = parts["codes"], parts["ids"], about["bits"]
-            index.config, index._structure = IndexConfig(**about["config"]), None
-            (rows,), shape, types = index.ids.shape, index.codes.shape, (index.codes.dtype, index.ids.dtype)
-            if not rows or shape != (rows, -(-index.bits // 8)) or types != (np.uint8, np.int64):
-                raise ValueError(f"{rows} ids for codes of shape {shape}")
+            index.codes, index._ids, index.bits = parts["codes"], parts.get("ids"), about["bits"]
+            index.config, index._groups, index._structure = IndexConfig(**about["config"]), None, None
+            shape, types = index.codes.shape, (index.codes.dtype, index.ids.dtype)
+            if not shape[0] or shape[1:] != (-(-index.bits // 8),) or types != (np.uint8, np.int64):
+                raise ValueError(f"codes of shape {shape} and types {types}")
+            if index.ids.shape != shape[:1]:
+                raise ValueError(f"ids of shape {index.ids.shape} for codes of shape {shape}")
             if "structure" in parts:
                 index._structure = faiss.deserialize_index_binary(parts["structure"])
-                if (index._structure.ntotal, index._structure.d) != (rows, 8 * shape[1]):
+                distinct = len(index._grouped()[0])
+                if (index._structure.ntotal, index._structure.d) != (distinct, 8 * shape[1]):
                     raise ValueError("its structure is of other codes")
         except (ValueError, KeyError, TypeError, RuntimeError, AssertionError) as error:
             raise damaged(path, str(error)) from error
@@ -153,10 +172,48 @@ class HammingIndex:
             raise ValueError(f"{path} holds an index of kind {index.config.kind!r}: only exact ones can be mapped")
         return index
 
-    def _built(self) -> faiss.IndexBinary:
+    def _grouped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of the distinct codes, in the order of their first rows: these (U,); all rows, code by code (N,); and where each
+        code's begin among them (U + 1,).
+        """
+        if self._groups is None:
+            first, code_of = grouped(self.codes)
+            begins = np.concatenate([[0], np.bincount(code_of).cumsum()])
+            self._groups = first, np.argsort(code_of, kind="stable"), begins
+        return self._groups
+
+    def _build(self) -> np.ndarray:
+        """The distinct codes (U, ceil(K/8)), with the structure that searches them, where there is need for one."""
+        codes = self.codes[self._grouped()[0]]
+        if self._structure is not None and self._structure.ntotal < len(codes):
+            self._structure.add(codes[self._structure.ntotal :])
+        elif self._structure is None and len(codes) > SCANNED:
+            self._structure = _BUILDERS[self.config.kind](codes, self.bits, self.config)
+        return codes
+
+    def _nearest_items(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Distances (Q, k) and rows (Q, k), -1 where there are no more: the items of the nearest distinct codes."""
+        codes = self._build()
+        wanted = min(k, len(codes))
         if self._structure is None:
-            self._structure = _BUILDERS[self.config.kind](self.codes, self.bits, self.config)
-        return self._structure
+            distances, found = _scan(queries, codes, wanted)
+        else:
+            distances, found = self._structure.search(queries, wanted)
+        _, members, begins = self._grouped()
+        sizes = np.where(found >= 0, np.diff(begins)[found], 0)
+        ends = np.minimum(sizes.cumsum(axis=1), k)
+        taken = np.diff(ends, axis=1, prepend=0).ravel()  # so many items of each code, until there are k
+        filled = np.arange(k) < ends[:, -1:]
+        # The places of a code's items in ``members``: its first one, and 0, 1, 2, ... on.
+        places = np.repeat(begins[found].ravel() - (taken.cumsum() - taken), taken) + np.arange(taken.sum())
+        far, rows = np.zeros((len(queries), k), np.int32), np.full((len(queries), k), NO_ITEM)
+        far[filled], rows[filled] = np.repeat(distances.ravel(), taken), members[places]
+        return far, rows
+
+
+def _unless_rows(ids: np.ndarray) -> np.ndarray | None:
+    """None for 0..N-1: an item's row says as much."""
+    return None if np.array_equal(ids, np.arange(len(ids))) else ids
 
 
 def _scan(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
