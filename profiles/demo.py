@@ -15,6 +15,7 @@ from ctrh.paper.profiles import (
     GuideConfig,
     Profile,
     StudyConfig,
+    read_rates,
 )
 from ctrh.training import TrainConfig
 
@@ -50,25 +51,14 @@ PROFILE = Profile(
     end_to_end=False,
     # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
     finetune=FinetuneConfig(epochs=1),
-    # Fewer and larger steps than the paper's, for minutes on a laptop; so the rates are larger too (``rates``). A training
+    # Fewer and larger steps than the paper's, for minutes on a laptop; so the rates are larger too (``rates.csv``). A training
     # takes a second: one checkpoint, at its end, is enough.
     train=TrainConfig(epochs=3, batch_size=128, schedule="cosine", checkpoint_every=3),
     top=500,
     seeds=(0, 1, 2),
     study=STUDY,
     cross=CROSS,
-    rates=(
-        ("WDHT", "scenes-mir", 300.0),
-        ("WDHT", "scenes-nus", 300.0),
-        ("MGRN", "scenes-mir", 100.0),
-        ("MGRN", "scenes-nus", 100.0),
-        ("EWSH", "scenes-mir", 300.0),
-        ("EWSH", "scenes-nus", 300.0),
-        ("WSHRCA", "scenes-mir", 1000.0),
-        ("WSHRCA", "scenes-nus", 3000.0),
-        ("CTRH", "scenes-mir", 300.0),
-        ("CTRH", "scenes-nus", 300.0),
-    ),
+    rates=read_rates("demo"),
     # The small guide's text is half as wide as CLIP's: heads of the same width, and an FFN that takes a laptop's time.
     heads=4,
     ffn_ratio=1,

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from ctrh.guide.refine import MIRFLICKR as REFINE
 from ctrh.losses import MIRFLICKR as LOSSES
-from ctrh.paper.profiles import CrossData, DataConfig, DatasetSettings
+from ctrh.paper.profiles import CrossData, DataConfig, DatasetSettings, read_rates
 from profiles.demo import PROFILE as DEMO
 
 OPENCLIPART = DataConfig("openclipart")
@@ -18,7 +18,7 @@ PROFILE = replace(
     seeds=(0, 1),
     bits=(32, 64),
     # One learning rate for all.
-    rates=tuple((method, "openclipart", 30.0) for method in ("WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")),
+    rates=read_rates("openclipart"),
     study=replace(DEMO.study, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "efficientnet-lite0"))),
     cross=replace(DEMO.cross, datasets=(CrossData(OPENCLIPART, "", database=1400, train=1024),)),
 )

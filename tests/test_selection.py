@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from ctrh.paper import selection
+from ctrh.paper import profiles, selection
 from ctrh.paper.launch import PROFILES
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tasks import photos_of
@@ -85,3 +85,12 @@ def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():
             part["best"].sum() == 1
             and part.loc[part["best"], "validation"].item() == part["validation"].max()
         )
+
+
+def test_the_best_factors_are_written_beside_those_of_other_profiles(tmp_path, monkeypatch):
+    path = tmp_path / "rates.csv"
+    path.write_text("profile,method,dataset,factor\ndemo,CTRH,scenes,300\nmine,WDHT,scenes,10\n")
+    selection.write_rates("mine", rows([20.0, 30.0, 10.0], used=1), path)
+    assert path.read_text() == "profile,method,dataset,factor\ndemo,CTRH,scenes,300\nmine,CTRH,scenes,10\n"
+    monkeypatch.setattr(profiles, "RATES", path)
+    assert profiles.read_rates("mine") == (("CTRH", "scenes", 10.0),) and profiles.read_rates("paper") == ()

@@ -6,6 +6,7 @@ The profiles themselves are short Python files in the repository's folder ``prof
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import runpy
 import sys
@@ -30,6 +31,8 @@ from ctrh.methods.registry import METHODS, compared
 from ctrh.paper.checked import Checked
 from ctrh.paper.launch import ROOT, profile_file
 from ctrh.training import TrainConfig
+
+RATES = ROOT / "profiles" / "rates.csv"
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,8 @@ class Profile(Checked):
 
     ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features. ``words``: the
     word vectors that the weakly supervised baselines learn from. ``rates``: for a method and data set by name, by how
-    much all learning rates of ``train`` are multiplied, as :mod:`ctrh.paper.selection` chose it; 1 for the others.
+    much all learning rates of ``train`` are multiplied, as :mod:`ctrh.paper.selection` chose it (:func:`read_rates`); 1 for the
+    others.
     ``heads``, ``ffn_ratio``: of CTRH's tag weighting.
     """
 
@@ -225,6 +229,13 @@ class Profile(Checked):
         """How ``method`` is trained on the data set of that name."""
         factors = {(one, other): factor for one, other, factor in self.rates}
         return self.train.faster(factors.get((method, dataset), 1.0))
+
+
+def read_rates(profile: str) -> tuple[tuple[str, str, float], ...]:
+    """Method, data set and factor of each line of ``profiles/rates.csv`` that is the profile's."""
+    with RATES.open(encoding="utf-8", newline="") as lines:
+        rows = [row for row in csv.DictReader(lines) if row["profile"] == profile]
+    return tuple((row["method"], row["dataset"], float(row["factor"])) for row in rows)
 
 
 def read_profile(path: Path) -> Profile:

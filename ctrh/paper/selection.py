@@ -6,21 +6,27 @@ on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data
 to each other when the zero-shot guide gives them the same tag (Eq. 3-8), one of those that it gives most often; what
 the users themselves wrote is shown beside it, but says little about pictures. CTRH learns from the zero-shot guide's tags in these trials, since a guide
 that was fine-tuned on all training photos would know those that ask.
+
+``python -m ctrh.paper.selection --profile demo`` runs the trials and writes the best factors to ``profiles/rates.csv``,
+which a profile reads by ``read_rates`` and its name. A method without a line there trains at the rates of the profile as they are.
 """
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ctrh.data.validation import judging_words
 from ctrh.guide.refine import ZERO_SHOT
-from ctrh.paper.profiles import Profile
+from ctrh.paper.profiles import RATES, Profile
 from ctrh.paper.runs import Run, RunResult, attempts, make_run
 from ctrh.paper.tasks import TagConfig, photos_of, tags_of
 from ctrh.retrieval.metrics import evaluate
+from ctrh.store import replacing
 from ctrh.training import TrainingDiverged
 
 
@@ -112,3 +118,21 @@ def rates_in_words(rows: pd.DataFrame) -> str:
         return "The profile uses the best factor of every method and data set."
     listed = ", ".join(f"×{row.factor:g} for {row.method} on {row.dataset}" for row in others.itertuples())
     return f"The profile's rates are not those that these trials choose: they choose {listed}."
+
+
+def write_rates(profile: str, trials: pd.DataFrame, path: Path = RATES) -> None:
+    """Replaces the lines of ``profile`` by the best factors of ``trials``, as :func:`trial_rows` gives them."""
+    rates = pd.read_csv(path)
+    chosen = trials.loc[trials["best"], ["method", "dataset", "factor"]].assign(profile=profile)
+    rates = pd.concat([rates[rates["profile"] != profile], chosen[rates.columns]])
+    with replacing(path) as temporary:
+        rates.to_csv(temporary, index=False, float_format="%g", lineterminator="\n")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Chooses the learning rates of a profile's methods by trials.")
+    parser.add_argument("--profile", default="demo", help="a name, or a Python file (default: demo)")
+    profile = Profile.named(parser.parse_args().profile)
+    trials = trial_rows(profile)
+    write_rates(profile.name, trials)
+    print(trial_table(trials).to_string())

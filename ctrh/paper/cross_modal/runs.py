@@ -15,8 +15,9 @@ from ctrh.methods.fjsph import FJSPH, FJSPHConfig
 from ctrh.methods.random import RandomCodes
 from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_texts
 from ctrh.paper.grid import compute_missing
+from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import CrossData
-from ctrh.paper.runs import Run, code_key, trained, versions
+from ctrh.paper.runs import SCORING, Run, trained
 from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
@@ -25,6 +26,7 @@ from ctrh.store import cache_dir, cached_arrays, content_key
 # Who asks, and what is found.
 DIRECTIONS = {"i2t": ("image", "text"), "t2i": ("text", "image")}
 FOLDER = "cross-runs"
+SOURCES = ("ctrh.methods.cross_modal", "ctrh.methods.fjsph", "ctrh.methods.random")
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ class CrossRun:
         """Names the result: the run, its data by content, the code and the libraries."""
         taught = self.ctrh.key if self.ctrh else ""
         bare = replace(self, label="", ctrh=None)
-        return content_key(bare, taught, self.task.key, code_key(), versions())
+        return content_key(bare, taught, self.task.key, code_key(*SOURCES, *SCORING), versions())
 
     def __str__(self) -> str:
         return f"{self.label or self.method}, {self.data.name}, {self.bits} bits, seed {self.seed}"
