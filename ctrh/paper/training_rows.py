@@ -34,10 +34,8 @@ def first_and_last(results: Iterable[RunResult]) -> pd.DataFrame:
     frames = []
     for result in results:
         run, ends = result.run, result.history.iloc[[0, -1]].reset_index(drop=True)
-        about = pd.DataFrame(
-            {"dataset": [run.data.name] * 2, "label": run.label or run.method, "bits": run.bits}
-        )
-        frames.append(pd.concat([about, ends], axis=1))
+        about = {"dataset": run.data.name, "label": run.label or run.method, "bits": run.bits}
+        frames.append(pd.concat([pd.DataFrame(about, index=[0, 1]), ends], axis=1))
     return pd.concat(frames, ignore_index=True)
 
 
