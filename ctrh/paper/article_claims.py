@@ -1,9 +1,15 @@
-"""The claims of the article's text, each with the cells of its tables and figures that it rests on."""
+"""The claims of the article's text, read from ``published/claims.csv``, told in the words of a profile.
+
+A row is a claim: ``more`` is above every one of ``less`` (at each of ``bits`` against each of ``less_bits``). ``how``:
+"each" length for itself, their "mean", "relative" in percent, and of a parameter the "chosen" value above all others or
+some value "inside" above both ends. ``{dataset}``, ``{score}``, ``{more}`` and ``{less}`` are filled in by the profile.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from importlib.resources import files
+
+import pandas as pd
 
 from ctrh.paper.claims import Cell, Claim, Contrast
 from ctrh.paper.profiles import Profile
@@ -11,160 +17,84 @@ from ctrh.paper.studies import backbones, guides
 from ctrh.paper.studies.sensitivity import chosen_values, values_of
 from ctrh.paper.tables import NAMES
 
-BITS = (16, 32, 48, 64)
 SCORES = {"map_all": "mAP@all", "map_5000": "mAP@5000"}
-DATASETS = ("mirflickr", "nuswide")
-METHODS = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
-STEPS = {"TR": "Baseline", "TR+TW": "TR", "CTRH": "TR+TW"}
-# What "about equal" and "on a par" mean here; the article gives no bound.
-ABOUT_EQUAL, ON_A_PAR = 0.5, 10.0
 
 
 def all_claims(profile: Profile) -> list[Claim]:
-    """The claims of the article, in its order, told for the data sets and the k of ``profile``."""
-    told = _Telling(profile)
-    return [
-        *_comparison(told),
-        *_ablation(told),
-        *_sensitivity(told, profile),
-        *_backbones(told),
-        *_guides(told),
-    ]
+    """The claims of the article, in its order, of the data sets that ``profile`` has or has something for."""
+    with (files("ctrh.paper") / "published" / "claims.csv").open(encoding="utf-8") as file:
+        rows = pd.read_csv(file, dtype=str, keep_default_na=False)
+    known = {dataset.article for dataset in profile.datasets}
+    return [_claim(row, profile) for row in rows[rows["dataset"].isin(known)].itertuples()]
 
 
-@dataclass(frozen=True)
-class _Telling:
-    """How a data set and a score are called: by the article's name, and by what stands for it in the profile."""
-
-    profile: Profile
-
-    @property
-    def datasets(self) -> tuple[str, ...]:
-        """The article's data sets that the profile has, or has something for."""
-        return tuple(name for name in DATASETS if any(each.article == name for each in self.profile.datasets))
-
-    def dataset(self, article: str) -> str:
-        own = self.profile.dataset(article).data.name
-        return NAMES[article] if own == article else f"{NAMES[article]} (here {own})"
-
-    def called(self, article: str, stands_for: Mapping[str, str], labels: Sequence[str]) -> str:
-        """A backbone or guide by the article's name, and by that of the profile's which stands for it."""
-        own = [label for label in labels if label != article and stands_for.get(label) == article]
-        return f"{article} (here {own[0]})" if own else article
-
-    def score(self, metric: str) -> str:
-        own = metric != "map_5000" or self.profile.top == 5000
-        return SCORES[metric] if own else f"{SCORES[metric]} (here mAP@{self.profile.top})"
-
-
-def _pairs(
-    study: str, more: str, less: Sequence[str], dataset: str, metric: str, bits: Sequence[int] = BITS
-) -> tuple[Contrast, ...]:
-    """``more`` against each of ``less`` at each length."""
-    return tuple(
-        Contrast((Cell(study, more, dataset, each, metric),), (Cell(study, other, dataset, each, metric),))
-        for other in less
-        for each in bits
+def _claim(row, profile: Profile) -> Claim:
+    within = float(row.within) if row.within else None
+    more, others = row.more, row.less.split(";")
+    if row.study == "sensitivity":
+        options = _of_parameter(row, profile)
+        more = f"{more} = {chosen_values(profile.dataset(row.dataset))[more]:g}"
+    else:
+        options = (_contrasts(row, more, others),)
+    text = row.text.format(
+        dataset=_dataset(row.dataset, profile),
+        score=_score(row.metric, profile),
+        more=_called(more, row.study, profile),
+        less=_called(row.less, row.study, profile),
+        within=row.within,
     )
+    return Claim(text, options, within)
 
 
-def _comparison(told: _Telling) -> list[Claim]:
-    found = []
-    for metric in SCORES:
-        for dataset in told.datasets:
-            where, score = told.dataset(dataset), told.score(metric)
-            others = _pairs("comparison", "CTRH", METHODS[:-1], dataset, metric)
-            found.append(Claim(f"CTRH has the highest {score} at every length on {where}", (others,)))
-    for metric in SCORES:
-        for dataset in told.datasets:
-            where, score = told.dataset(dataset), told.score(metric)
-            both = (
-                tuple(Cell("comparison", name, dataset, bits, metric) for bits in BITS)
-                for name in ("CTRH", "WSHRCA")
-            )
-            text = f"CTRH is ahead of WSHRCA in {score} on {where}, averaged over lengths"
-            found.append(Claim(text, ((Contrast(*both),),)))
-    found += [claim for metric in SCORES for claim in _lengths(told, metric)]
-    costs = {"time_ms": "takes the time of WSHRCA to encode", "memory_mb": "needs the memory of WSHRCA"}
-    for metric, verb in costs.items():
-        for dataset in told.datasets:
-            both = ((Cell("cost", name, dataset, 64, metric),) for name in ("CTRH", "WSHRCA"))
-            text = f"CTRH {verb} (within {ON_A_PAR:g} %) on {told.dataset(dataset)}"
-            found.append(Claim(text, ((Contrast(*both, relative=True),),), ON_A_PAR))
-    return found
+def _contrasts(row, more: str, others: list[str]) -> tuple[Contrast, ...]:
+    def cells(name: str, lengths: str) -> tuple[Cell, ...]:
+        return tuple(Cell(row.study, name, row.dataset, int(bits), row.metric) for bits in lengths.split())
+
+    ours = cells(more, row.bits)
+    contrasts = []
+    for other in others:
+        theirs = cells(other, row.less_bits)
+        if row.how == "mean":
+            contrasts.append(Contrast(ours, theirs))
+            continue
+        pairs = zip(ours * len(theirs) if len(ours) == 1 else ours, theirs, strict=True)
+        contrasts += [Contrast((one,), (two,), relative=row.how == "relative") for one, two in pairs]
+    return tuple(contrasts)
 
 
-def _lengths(told: _Telling, metric: str) -> list[Claim]:
-    if "mirflickr" not in told.datasets:
-        return []
-    where, score = told.dataset("mirflickr"), told.score(metric)
-    of = {bits: (Cell("comparison", "CTRH", "mirflickr", bits, metric),) for bits in BITS}
-    shorter = tuple(Contrast(of[48], of[bits]) for bits in (16, 32))
-    about = f"64 bits are about as good as 48 (within {ABOUT_EQUAL} points) in {score} on {where}"
-    return [
-        Claim(f"48 bits give CTRH a higher {score} than 16 and 32 on {where}", (shorter,)),
-        Claim(about, ((Contrast(of[64], of[48]),),), ABOUT_EQUAL),
-    ]
+def _of_parameter(row, profile: Profile) -> tuple[tuple[Contrast, ...], ...]:
+    """What Figure 9 says of a parameter: an option for each value that may be the best, against the others."""
+    values, bits = values_of(profile)[row.more], profile.study.bits
 
-
-def _ablation(told: _Telling) -> list[Claim]:
-    return [
-        Claim(
-            f"{step} improves on {before} in {told.score(metric)} at every length on {told.dataset(dataset)}",
-            (_pairs("ablation", step, (before,), dataset, metric),),
+    def above(value: float, others) -> tuple[Contrast, ...]:
+        one, *rest = (
+            Cell(row.study, f"{row.more} = {x:g}", row.dataset, bits, row.metric) for x in (value, *others)
         )
-        for metric in SCORES
-        for dataset in told.datasets
-        for step, before in STEPS.items()
-    ]
+        return tuple(Contrast((one,), (other,)) for other in rest)
+
+    if row.how == "inside":
+        ends = min(values), max(values)
+        return tuple(above(value, ends) for value in values if value not in ends)
+    chosen = chosen_values(profile.dataset(row.dataset))[row.more]
+    return (above(chosen, [value for value in values if value != chosen]),)
 
 
-def _sensitivity(told: _Telling, profile: Profile) -> list[Claim]:
-    found, values, bits = [], values_of(profile), profile.study.bits
-    metric, score = "map_5000", told.score("map_5000")
-    for dataset in told.datasets:
-        where = told.dataset(dataset)
-
-        def pairs(parameter: str, value: float, others: Sequence[float], dataset: str = dataset):
-            names = [f"{parameter} = {other:g}" for other in others if other != value]
-            return _pairs("sensitivity", f"{parameter} = {value:g}", names, dataset, metric, (bits,))
-
-        ends = min(values["α"]), max(values["α"])
-        inside = tuple(pairs("α", value, ends) for value in values["α"] if value not in ends)
-        found.append(Claim(f"An α between 0 and 1 gives a higher {score} than both ends on {where}", inside))
-        for parameter, value in chosen_values(profile.dataset(dataset)).items():
-            text = f"{parameter} = {value:g} gives the highest {score} of the values tried on {where}"
-            found.append(Claim(text, (pairs(parameter, value, values[parameter]),)))
-    return found
+def _dataset(article: str, profile: Profile) -> str:
+    name = profile.dataset(article).data.name
+    return NAMES[article] if name == article else f"{NAMES[article]} (here {name})"
 
 
-def _backbones(told: _Telling) -> list[Claim]:
-    if (
-        "mirflickr" not in told.datasets
-    ):  # of NUS-WIDE the article does not claim it, nor does its Table 6 show it
-        return []
-    labels = [label for label, _ in told.profile.study.backbones]
-    deeper = ("ResNet-50", "ViT-B-16", "CLIP (ViT-B-32)")
-    called = {name: told.called(name, backbones.STANDS_FOR, labels) for name in ("AlexNet", *deeper)}
-    return [
-        Claim(
-            f"{called[name]} is a better backbone than {called['AlexNet']} in {told.score(metric)} at every length on "
-            f"{told.dataset('mirflickr')}",
-            (_pairs("backbones", name, ("AlexNet",), "mirflickr", metric),),
-        )
-        for metric in SCORES
-        for name in deeper
-    ]
+def _score(metric: str, profile: Profile) -> str:
+    score = SCORES.get(metric, metric)
+    return score if metric != "map_5000" or profile.top == 5000 else f"{score} (here mAP@{profile.top})"
 
 
-def _guides(told: _Telling) -> list[Claim]:
-    labels = [label for label, _ in told.profile.study.guides]
-    clip, other = (told.called(name, guides.STANDS_FOR, labels) for name in ("CLIP", "OpenCLIP"))
-    return [
-        Claim(
-            f"{clip} is a better guide than {other} in {told.score(metric)} at every length on {told.dataset(dataset)}",
-            (_pairs("guides", "CLIP", ("OpenCLIP",), dataset, metric),),
-        )
-        for metric in SCORES
-        for dataset in told.datasets
-    ]
+def _called(article: str, study: str, profile: Profile) -> str:
+    """A backbone or guide by the article's name, and by that of the profile's which stands for it."""
+    studies = {
+        "backbones": (profile.study.backbones, backbones.STANDS_FOR),
+        "guides": (profile.study.guides, guides.STANDS_FOR),
+    }
+    listed, stands_for = studies.get(study, ((), {}))
+    names = [label for label, _ in listed if label != article and stands_for.get(label) == article]
+    return f"{article} (here {names[0]})" if names else article
