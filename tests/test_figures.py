@@ -44,6 +44,16 @@ def test_saving_is_repeatable_and_complete(tmp_path):
     assert Image.open(path).size[0] > 400
 
 
+def test_a_tag_is_no_formula_and_ours_are():
+    use_style()
+    fig, ax = plt.subplots()
+    ax.set(title="cheap $$ \\frac{ $x", xlabel="a$b$c", ylabel="100%_^{}")
+    ax.legend([ax.plot([1], [1])[0]], ["$tag$"])
+    rows = pd.DataFrame({"tag": ["$x$", "=1+1", "@me"], "share": [-1.5, 0.0, 2.0]})
+    path = save_figure(fig, "figZ", "smoke", rows, "Data: $.")
+    assert path.with_suffix(".csv").read_text().splitlines() == ["tag,share", "$x$,-1.5", "'=1+1,0", "'@me,2"]
+
+
 def test_a_page_of_pictures_is_saved_as_pixels_only():
     fig, ax = plt.subplots()
     ax.imshow(PICTURE)
@@ -61,10 +71,12 @@ def test_colours_are_known_or_from_the_palette():
 
 def test_framework_shows_every_equation_and_the_tags():
     fig = plt.figure(figsize=(7, 3.8))
-    ax = framework(fig, PICTURE, [("dog", True), ("nikon", False)], [("dog", True), ("grass", True)])
+    ax = framework(fig, PICTURE, [("dog", True), ("nikon", False)], [("dog", True), ("grass", True), ("$$^", True)])
+    fig.canvas.draw()
     shown = " ".join(texts(ax))
     for number in "(1) (2) (3) (4)–(8) (9) (10) (11)–(13) (14) (15) (16) (17) (18)".split():
         assert number in shown
+    assert {text.get_text() for text in ax.texts if text.get_parse_math()} >= {"$h_i$", "$t$"}
     assert "nikon ×" in texts(ax) and texts(ax).count("dog") == 2
 
 

@@ -1,5 +1,6 @@
 """A folder as a person would bring it: what is usable is used, the rest is named with line and remedy."""
 
+import csv
 import os
 import re
 import warnings
@@ -13,7 +14,7 @@ from PIL import Image
 import ctrh.data.folder as module
 from ctrh.data.folder import read_folder
 from ctrh.data.images import FileImages, open_image
-from ctrh.data.tables import FolderError, FolderWarning, split_words
+from ctrh.data.tables import Complaints, FolderError, FolderWarning, read_table, split_words, write_table
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -223,6 +224,15 @@ def test_a_damaged_picture_takes_its_tags_and_labels_along(folder):
         photos = read_folder(folder, least=1)
     assert photos.names == ("a.png", "b.png", "d.png") and photos.label_names == ("animals",)
     assert photos.tags.shape[0] == len(photos.labels) == 3
+
+
+def test_no_cell_is_a_formula_and_reading_gives_back_what_was_written(tmp_path):
+    rows = [("=1+1.jpg", "=cmd|'/c calc'!a @home"), ("-a.jpg", "+1 'quoted'"), ("'b.jpg", "plain"), ("@c.jpg", "")]
+    write_table(tmp_path / "tags.csv", ("image", "tags"), rows)
+    with open(tmp_path / "tags.csv", newline="") as file:
+        assert not [cell for row in csv.reader(file) for cell in row if cell[:1] in tuple("=+-@")]
+    found = read_table(tmp_path / "tags.csv", "tags", Complaints())
+    assert [(row.image, " ".join(row.words)) for row in found] == rows
 
 
 def test_duplicate_rows_are_joined(folder):

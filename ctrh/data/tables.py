@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TypeVar
 
 from ctrh.store import replacing
 
+T = TypeVar("T")
 SEPARATORS = re.compile(r"[\s,;]+")
 
 
@@ -101,11 +103,19 @@ def read_table(path: Path, column: str, complaints: Complaints) -> list[Row]:
 
 
 def write_table(path: str | Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Writes a CSV file in UTF-8, whole or not at all."""
+    """Writes a CSV file in UTF-8, whole or not at all; texts are :func:`inert`, which `read_table` undoes."""
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(header)
-        writer.writerows(rows)
+        csv.writer(file, lineterminator="\n").writerows([header, *(map(inert, row) for row in rows)])
+
+
+def inert(cell: T) -> T:
+    """A text that a spreadsheet would run as a formula behind an apostrophe; anything else as it is."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _active(cell: str) -> str:
+    """The reverse of :func:`inert`."""
+    return cell[1:] if cell[:1] == "'" and inert(cell[1:]) == cell else cell
 
 
 def _decode(path: Path) -> str:
@@ -164,7 +174,7 @@ def _row(path: Path, line: int, cells: list[str], header: list[str], column: str
             f"{where}: {len(cells)} cells for {len(header)} columns: separate {column} by spaces, "
             'or put them in quotes, as in cat.jpg,"cat, garden"'
         )
-    values = dict(zip(header, cells, strict=True))
+    values = dict(zip(header, map(_active, cells), strict=True))
     return Row(line, _inside(where, values["image"].strip()), split_words(values[column]))
 
 

@@ -20,6 +20,7 @@ def hours_of_steps(ax: Axes, rows: pd.DataFrame) -> Axes:
         hours = part.set_index("step")["hours"].reindex(steps)
         ax.scatter(hours, places, s=36, color=colour, marker=marker, label=name)
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(
         yticks=places,
         yticklabels=steps,

@@ -127,9 +127,9 @@ def _chips(ax: Axes, x: float, top: float, tags: Tags) -> None:
         _rounded(ax, x, y, 15, 3.2, 1.6, face, edge)
         # Not by colour alone: a wrong tag is in italics and marked.
         if right:
-            _text(ax, x + 7.5, y + 1.55, word, 6)
+            _text(ax, x + 7.5, y + 1.55, word, 6, parse_math=False)
         else:
-            _text(ax, x + 7.5, y + 1.55, f"{word} ×", 6, style="italic", color="#737373")
+            _text(ax, x + 7.5, y + 1.55, f"{word} ×", 6, style="italic", color="#737373", parse_math=False)
 
 
 def _rounded(
@@ -148,7 +148,8 @@ def _cell(
 
 
 def _text(ax: Axes, x: float, y: float, text: str, size: float, color: str = INK, **look) -> None:
-    ax.text(x, y, text, fontsize=size, color=color, ha="center", va="center", linespacing=1.1, **look)
+    look = {"ha": "center", "va": "center", "linespacing": 1.1, "parse_math": True, **look}
+    ax.text(x, y, text, fontsize=size, color=color, **look)
 
 
 def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **look) -> None:

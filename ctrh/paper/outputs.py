@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
+from ctrh.data.tables import inert
 from ctrh.store import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,8 +25,13 @@ def results_dir(profile: str) -> Path:
 
 
 def save_rows(rows: pd.DataFrame, name: str, profile: str) -> Path:
-    """Writes ``rows`` as ``<name>.csv`` among the profile's results; the same rows give the same bytes."""
+    """Writes ``rows`` as ``<name>.csv`` among the profile's results; the same rows give the same bytes.
+
+    Texts are :func:`ctrh.data.tables.inert`: tags are among them.
+    """
     path = results_dir(profile) / f"{name}.csv"
+    texts = rows.select_dtypes(exclude=["number", "bool"])
+    rows = rows.assign(**{column: texts[column].map(inert) for column in texts})
     with replacing(path) as temporary:
         rows.to_csv(temporary, index=False, lineterminator="\n", float_format="%.10g")
     return path
