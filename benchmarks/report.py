@@ -103,16 +103,16 @@ def page(results: pd.DataFrame, facts: pd.DataFrame) -> str:
     lines += [
         "",
         "**Nothing in this section was run.** It multiplies the numbers above, as if cost went on in proportion; caches, "
-        "networks and failing machines will not be so kind. Codes of 64 bits with an id of 8 bytes each.",
+        "networks and failing machines will not be so kind. Codes of 64 bits, whose rows are their ids.",
         "",
         "| | " + " | ".join(f"10^{round(np.log10(size))} images" for size in SIZES) + " |",
         "| --- |" + " ---: |" * len(SIZES),
-        _row("codes and ids", lambda n: f"{16 * n / 1e9:,.0f} GB"),
+        _row("codes", lambda n: f"{8 * n / 1e9:,.0f} GB"),
         _row("exact scan of one query, on this machine", lambda n: _span(scanned * n)),
-        _row("machines of 128 GB to hold them", lambda n: f"{max(1, -(-16 * n // 100e9)):,.0f}"),
+        _row("machines of 128 GB to hold them", lambda n: f"{max(1, -(-8 * n // 100e9)):,.0f}"),
         _row(
             "exact scan of one query, spread over 16 such cores a machine (this machine's two as the measure)",
-            lambda n: _span(scanned * n / (8 * max(1, -(-16 * n // 100e9)))),
+            lambda n: _span(scanned * n / (8 * max(1, -(-8 * n // 100e9)))),
         ),
         _row("encoding every picture once, on this machine", lambda n: _span(n / encoding)),
         "",

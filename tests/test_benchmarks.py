@@ -66,7 +66,7 @@ def test_the_report_multiplies_what_was_measured(tmp_path, monkeypatch):
     assert "| ivf | 0.900 | 1,000 | 24 | 1.5 |" in page
     assert "`benchmarks/postgres.py`; 5000 codes, all of them" in page
     assert "| exact | 1.000 | 50 | 7,000 | 80 |" in page
-    assert "| codes and ids | 16 GB | 1,600 GB |" in page
+    assert "| codes | 8 GB | 800 GB |" in page
     assert "| exact scan of one query, on this machine | 1.0 s | 100 s |" in page
     assert "| encoding every picture once, on this machine | 116 days | 32 years |" in page
     assert (tmp_path / "figures" / "benchmarks" / "cost_against_size.png").exists()
