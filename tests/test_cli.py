@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import re
 import subprocess
 import sys
 
@@ -13,10 +14,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-import ctrh.app.commands.fit
-import ctrh.app.photo_search
+import ctrh.app.fitting
+from ctrh.app import inputs, model_folder
 from ctrh.app.cli import build_parser, main
 from ctrh.app.photo_search import load_search
+from ctrh.backbones import BACKBONES
 from ctrh.data.folder import read_folder
 from ctrh.guide import small
 from ctrh.methods.text_codes import text_scores
@@ -83,8 +85,10 @@ def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
     assert len(pd.read_csv(fit.out / "history.csv")) == 2
 
     query, sheet = folder / "images" / "04.png", tmp_path / "sheet.png"
-    assert main(["search", str(fit.out), str(query), "-k", "5", "--sheet", str(sheet)]) == 0
-    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    # Options may stand before, between and after the two names.
+    for options in (["-k", "5", str(query)], [str(query), "-k", "5"], ["-k", "5", "--sheet", str(sheet), str(query)]):
+        assert main(["search", str(fit.out), *options]) == 0
+        rows = printed_rows(capsys)
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5"]
     distances = [int(row[1]) for row in rows]
     assert distances == sorted(distances) and distances[0] == 0
@@ -118,7 +122,7 @@ def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
     def tuned(guide, photos):
         return guide.with_weights({name: value + 0.01 for name, value in guide.model.state_dict().items()})
 
-    monkeypatch.setattr("ctrh.app.commands.inputs.finetune", tuned)
+    monkeypatch.setattr("ctrh.app.refining.finetune", tuned)
     assert fit("--alpha", alpha) == 0
     assert (fit.out / "guide.safetensors").exists() == (alpha != "0")
     capsys.readouterr()
@@ -136,7 +140,7 @@ def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
     np.testing.assert_allclose(found.hasher.network.text.numpy(), text, atol=1e-5)
     if alpha != "0":
         (fit.out / "guide.safetensors").write_bytes(b"half")
-        assert "fit the model again" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
+        assert "fit it again" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
 
 
 def test_the_same_fit_twice_gives_the_same_model(fit, tmp_path):
@@ -177,7 +181,7 @@ def test_refine_with_fine_tuning(folder, weights, monkeypatch, capsys):
         asked.append(len(photos))
         return guide
 
-    monkeypatch.setattr("ctrh.app.commands.inputs.finetune", not_really)
+    monkeypatch.setattr("ctrh.app.refining.finetune", not_really)
     assert main(["refine", str(folder), "--pretrained", str(weights), "--alpha", "0.5"]) == 0
     assert asked == [12]
 
@@ -192,13 +196,55 @@ def test_a_damaged_picture_is_a_warning_and_strict_an_error(fit, folder, capsys)
     assert "03.png" in failed(capsys, fit("--strict"))
 
 
-def test_help_and_version_do_not_wait_for_torch():
-    script = "import sys, ctrh.app.cli; ctrh.app.cli.build_parser(); assert 'torch' not in sys.modules"
+def test_help_waits_for_nothing():
+    script = "import sys, ctrh.app.cli as cli; cli.build_parser(); assert not {'numpy', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     done = subprocess.run(
         [sys.executable, "-m", "ctrh", "--help"], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and "fit" in done.stdout and "openclipart" not in done.stderr
+
+
+def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path):
+    model, empty, file = tmp_path / "model", tmp_path / "empty", folder / "tags.csv"
+    (empty / "images").mkdir(parents=True)
+    model_folder.begin(model)
+    model_folder.finish(model, {"encoder": {}})
+    fit = ["fit", folder, "--out", tmp_path / "out"]
+    cases = {
+        "not a folder": ["refine", tmp_path / "nowhere"],
+        "images does not exist": ["refine", model],
+        "tags.csv does not exist": ["refine", empty],
+        "no guide 'oracle'": ["refine", folder, "--guide", "oracle"],
+        "which Eq. (4) needs": ["refine", folder, "--guide", "ViT-B-16-SigLIP"],
+        "no weights file": ["refine", folder, "--pretrained", tmp_path / "gone.pt"],
+        "give --weights": [*fit, "--weights", tmp_path / "nowhere"],
+        "choose one of alexnet": [*fit, "--backbone", "brain"],
+        "tags.csv is a file": ["fit", folder, "--out", file],
+        "holds something else": ["fit", folder, "--out", folder],
+        "cannot be written": ["refine", folder, "--out", "/proc/out.csv"],
+        "cannot take 99 queries": [*fit, "--queries", "99"],
+        "no complete model": ["search", empty, file],
+        "not a picture": ["search", model, file],
+        "no such file": ["search", model, tmp_path / "gone.jpg"],
+        "a sheet is a picture": ["search", model, "--text", "red", "--sheet", tmp_path / "sheet"],
+        "an encoder is a file": ["export", model, tmp_path / "encoder.bin"],
+    }
+    script = (
+        "import contextlib, io, sys\n"
+        "from ctrh.app.cli import main\n"
+        "for message, command in eval(sys.argv[1]).items():\n"
+        "    with contextlib.redirect_stderr(io.StringIO()) as said:\n"
+        "        assert main(command) == 2, command\n"
+        "    assert message in said.getvalue(), (message, said.getvalue())\n"
+        "    assert not {'torch', 'open_clip', 'pandas', 'numba', 'sklearn'} & set(sys.modules), command\n"
+    )
+    plain = {message: [str(word) for word in command] for message, command in cases.items()}
+    subprocess.run([sys.executable, "-c", script, repr(plain)], check=True, timeout=120)
+
+
+def test_the_names_of_backbones_are_those_that_there_are():
+    assert inputs.BACKBONES == tuple(BACKBONES)
 
 
 @pytest.mark.parametrize("command", ["fit", "search", "export", "refine", "data openclipart"])
@@ -219,6 +265,10 @@ def test_every_command_explains_itself(command, capsys):
         "search m q.jpg -k 0",
         "search m",
         "search m q.jpg --text dog",
+        "search m -k 2 q.jpg r.jpg",
+        "search m --text=",
+        "fit photos --out m --bits 5000",
+        "fit photos --out m --device gpu",
     ]
     + ["refine photos --alpha 2", "fit photos --out m --colour red", "data", "data openclipart a b --size 1"],
 )
@@ -266,17 +316,57 @@ def test_search_refuses_what_is_not_a_whole_model_of_these_weights(fit, folder, 
         assert str(fit.out) in failed(capsys, main([*search, query]))
         (fit.out / name).write_bytes(whole)
     assert main([*search, query]) == 0
-    names = (fit.out / "names.json").read_text()
-    (fit.out / "names.json").write_text('["one.png"]')
-    assert "1 names for 12 codes" in failed(capsys, main([*search, query]))
-    (fit.out / "names.json").write_text(names)
+    (fit.out / "names.json").rename(fit.out / "names")
+    (fit.out / "names.json").mkdir()
+    assert "names.json is missing" in failed(capsys, main([*search, query]))
+    (fit.out / "names.json").rmdir()
+    (fit.out / "names").rename(fit.out / "names.json")
 
     state = small.build().model.state_dict()
     other = tmp_path / "other.safetensors"
     save_file({name: value.contiguous() for name, value in state.items()}, other)
     config = (fit.out / "config.json").read_text()
+    for version, message in ((2, "newer ctrh .*: update"), (0, "older ctrh .*: fit it again")):
+        (fit.out / "config.json").write_text(config.replace('"version": 1', f'"version": {version}'))
+        assert re.search(message, failed(capsys, main([*search, query])))
     (fit.out / "config.json").write_text(config.replace(str(weights), str(other)))
     assert "not those that" in failed(capsys, main([*search, query]))
+
+
+def test_parts_of_two_fits_are_not_searched(fit, folder, capsys):
+    fit()
+    index = (fit.out / "codes.index").read_bytes()
+    fit("--bits", 9)
+    (fit.out / "codes.index").write_bytes(index)
+    capsys.readouterr()
+    command = ["search", str(fit.out), str(folder / "images" / "00.png")]
+    assert "codes.index is damaged or of another fit" in failed(capsys, main(command))
+
+
+def test_one_fit_at_a_time_writes_to_a_folder(fit, capsys):
+    with model_folder.only_writer(fit.out):
+        assert "another fit is writing" in failed(capsys, fit())
+    (fit.out.parent / "model").mkdir()
+    (fit.out / ".DS_Store").write_text("of the system")
+    assert fit() == 0
+
+
+@pytest.mark.parametrize("options", [("--bits", 400), ("--train", 5)])
+def test_what_cannot_be_compared_does_not_cost_the_model(fit, options, capsys):
+    assert fit(*options) == 0
+    assert "not compared with ITQ" in capsys.readouterr().err
+    assert len(load_search(fit.out).names) == 12
+
+
+@pytest.mark.parametrize("labelled", [0, 1, 2])
+def test_few_labels_are_no_reason_to_stop(folder, weights, labelled, tmp_path, capsys):
+    rows = ["image,labels", *(f"{index:02}.png,red" for index in range(labelled))]
+    (folder / "labels.csv").write_text("\n".join(rows) if labelled else "")
+    if not labelled:
+        (folder / "labels.csv").unlink()
+    command = ["fit", str(folder), "--pretrained", str(weights), "--bits", "8", "--epochs", "1"]
+    assert main([*command, "--out", str(tmp_path / "model")]) == 0
+    assert ("not scored" in capsys.readouterr().err) == (labelled == 1)
 
 
 def test_a_full_disk_leaves_no_model_that_could_be_searched(fit, monkeypatch, capsys):
@@ -286,7 +376,7 @@ def test_a_full_disk_leaves_no_model_that_could_be_searched(fit, monkeypatch, ca
     def full(path, value):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr(ctrh.app.photo_search, "_write_json", full)
+    monkeypatch.setattr(model_folder, "write_json", full)
     assert "no space left" in failed(capsys, fit("--seed", 1))
     with pytest.raises(ValueError, match="no complete model"):
         load_search(fit.out)
@@ -299,7 +389,7 @@ def test_an_interrupted_fit_may_be_repeated_into_the_same_folder(fit, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(ctrh.app.commands.fit, "save_search", interrupt)
+        patched.setattr(ctrh.app.fitting, "save_search", interrupt)
         assert fit() == 130
     assert "interrupted: finished work is kept" in capsys.readouterr().err
     assert fit() == 0
@@ -307,7 +397,7 @@ def test_an_interrupted_fit_may_be_repeated_into_the_same_folder(fit, monkeypatc
 
 
 def test_a_fault_of_the_program_shows_where_it_is(fit, monkeypatch):
-    monkeypatch.setattr(ctrh.app.commands.fit, "features_of", lambda *args: None.shape)
+    monkeypatch.setattr(ctrh.app.fitting, "features_of", lambda *args: None.shape)
     with pytest.raises(AttributeError):
         fit()
 

@@ -10,15 +10,13 @@ import argparse
 import errno
 import importlib
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from PIL import Image
-
 from ctrh import __version__
-from ctrh.store import cache_dir
 
 EXAMPLE = """\
 example:
@@ -30,13 +28,13 @@ example:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code."""
-    args = build_parser().parse_args(arguments)
+    args = parse(arguments)
     try:
         with warnings.catch_warnings():
-            # Oversized pictures are left out by name, which says it better.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            # Pillow's warnings name no file; what is wrong with a picture is said with its name.
+            warnings.filterwarnings("ignore", module=r"PIL\.")
             warnings.showwarning = _show_warning
-            # Imported here, because torch takes seconds and --help should not.
+            # Imported here: --help and a wrong option should not wait for numpy.
             importlib.import_module(f"ctrh.app.commands.{args.command}").run(args)
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -57,6 +55,8 @@ def _show_warning(message, category, filename, lineno, file=None, line=None) -> 
 
 
 def _one_line(error: Exception) -> str:
+    from ctrh.store import cache_dir
+
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         cached = error.filename is None or Path(error.filename).resolve().is_relative_to(cache_dir().resolve())
         remedy = "set CTRH_CACHE to" if cached else "choose"
@@ -65,6 +65,22 @@ def _one_line(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options; what is wrong with them ends the program with a line on their use."""
+    args, rest = build_parser().parse_known_args(arguments)
+    if args.command == "search":
+        # argparse takes a missing positional for left out as soon as an option follows: search MODEL -k 5 PHOTO.
+        if args.query is None and rest and not rest[0].startswith("-"):
+            args.query = rest.pop(0)
+        if (args.query is None) == (args.text is None):
+            args.parser.error("give a QUERY_IMAGE, or --text WORDS in its place")
+        if args.text is not None and not args.text.strip():
+            args.parser.error("--text is empty: say what to look for")
+    if rest:
+        args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return args
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -95,9 +111,9 @@ def _add_fit(commands) -> None:
     command.add_argument(
         "--out", required=True, metavar="MODEL_DIR", help="folder to write: weights, codes, tables"
     )
-    command.add_argument("--bits", type=_at_least(1), default=32, help="length of the codes (default: 32)")
+    command.add_argument("--bits", type=_whole(1, 4096), default=32, help="length of the codes (default: 32)")
     command.add_argument(
-        "--epochs", type=_at_least(1), default=30, help="passes over the photos (default: 30)"
+        "--epochs", type=_whole(1), default=30, help="passes over the photos (default: 30)"
     )
     command.add_argument(
         "--backbone",
@@ -112,8 +128,8 @@ def _add_fit(commands) -> None:
         help="train on refined tags (default) or on the users' own, for comparison",
     )
     _add_folder(command)
-    command.add_argument("--queries", type=_at_least(1), help="labelled photos to score with (default: 8 %%)")
-    command.add_argument("--train", type=_at_least(1), help="training photos (default: all tagged ones)")
+    command.add_argument("--queries", type=_whole(1), help="labelled photos to score with (default: 8 %%)")
+    command.add_argument("--train", type=_whole(1), help="training photos (default: all tagged ones)")
     _add_guide(command)
 
 
@@ -125,10 +141,9 @@ def _add_search(commands) -> None:
         "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1).",
     )
     command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
-    query = command.add_mutually_exclusive_group(required=True)
-    query.add_argument("query", metavar="QUERY_IMAGE", nargs="?", help="any picture file")
-    query.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
-    command.add_argument("-k", type=_at_least(1), default=10, help="how many photos (default: 10)")
+    command.add_argument("query", metavar="QUERY_IMAGE", nargs="?", help="any picture file")
+    command.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
+    command.add_argument("-k", type=_whole(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
 
 
@@ -176,7 +191,7 @@ def _add_data(commands) -> None:
     )
     command.add_argument("source", metavar="SOURCE_DIR", help="where both packages were unpacked")
     command.add_argument("out", metavar="OUT_DIR", help="folder to write: images/, tags.csv, labels.csv")
-    command.add_argument("--size", type=_at_least(8), default=224, help="pixels a side (default: 224)")
+    command.add_argument("--size", type=_whole(8), default=224, help="pixels a side (default: 224)")
 
 
 def _add_flickr(sets, dataset: str, summary: str, size: str) -> None:
@@ -200,11 +215,11 @@ def _add_flickr(sets, dataset: str, summary: str, size: str) -> None:
     command.add_argument(
         "--protocol", default="article", help="article (default) or wshrca: labels, tags and sizes"
     )
-    command.add_argument("--queries", type=_at_least(1), help="in place of the protocol's number")
+    command.add_argument("--queries", type=_whole(1), help="in place of the protocol's number")
     command.add_argument(
-        "--train", type=_at_least(1), help="training photos, in place of the protocol's number"
+        "--train", type=_whole(1), help="training photos, in place of the protocol's number"
     )
-    command.add_argument("--seed", type=_at_least(0), default=0, help="of the split (default: 0)")
+    command.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, help="of the split (default: 0)")
     command.add_argument("--split", metavar="FILE", help="a split to use in place of a random one")
     command.add_argument(
         "--write-split",
@@ -213,7 +228,7 @@ def _add_flickr(sets, dataset: str, summary: str, size: str) -> None:
     )
     command.add_argument("--strict", action="store_true", help="stop at whatever is missing, damaged or odd")
     command.add_argument(
-        "--shown", type=_at_least(1), default=5, help="names to show of each fault (default: 5)"
+        "--shown", type=_whole(1), default=5, help="names to show of each fault (default: 5)"
     )
 
 
@@ -221,21 +236,21 @@ def _command(commands, name: str, summary: str, description: str) -> argparse.Ar
     command = commands.add_parser(
         name, help=summary, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    command.set_defaults(command=name)
+    command.set_defaults(command=name, parser=command)
     return command
 
 
 def _add_folder(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="holds images/, tags.csv and perhaps labels.csv")
     command.add_argument(
-        "--least", type=_at_least(1), default=2, help="photos that a word needs (default: 2)"
+        "--least", type=_whole(1), default=2, help="photos that a word needs (default: 2)"
     )
     command.add_argument(
-        "--common", type=_at_least(1), help="photos that a common word needs (default: by size)"
+        "--common", type=_whole(1), help="photos that a common word needs (default: by size)"
     )
     command.add_argument("--drop-untagged", action="store_true", help="leave out photos without tags")
     command.add_argument("--strict", action="store_true", help="stop at damaged pictures and odd rows")
-    command.add_argument("--seed", type=_at_least(0), default=0, help="of split and training (default: 0)")
+    command.add_argument("--seed", type=_whole(0, 2**32 - 1), default=0, help="of split and training (default: 0)")
 
 
 def _add_guide(command: argparse.ArgumentParser) -> None:
@@ -250,18 +265,25 @@ def _add_guide(command: argparse.ArgumentParser) -> None:
         default=0.0,
         help="share of weights fine-tuned on the folder's tags, Eq. 2 (default: 0, no fine-tuning)",
     )
-    command.add_argument("--device", default="cpu", help="cpu (default) or cuda")
+    command.add_argument("--device", type=_device, default="cpu", help="cpu (default) or cuda")
 
 
-def _at_least(least: int) -> Callable[[str], int]:
+def _whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
     def parse(text: str) -> int:
         value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, got {value}")
+        if not least <= value <= most:
+            limit = f"at least {least}" if value < least else f"at most {most}"
+            raise argparse.ArgumentTypeError(f"must be {limit}, got {value}")
         return value
 
     parse.__name__ = "whole number"  # argparse names the type in its message
     return parse
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"must be cpu or cuda, got {text!r}")
+    return text
 
 
 def _share(text: str) -> float:

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from ctrh.app import model_folder
+from ctrh.app.model_folder import INDEX, NAMES, TUNED_GUIDE, WEIGHTS, EncoderSpec
 from ctrh.backbones import Backbone, backbone_features, load_backbone
 from ctrh.data.images import upright_rgb
 from ctrh.data.photos import Images
@@ -24,32 +25,16 @@ from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.search import HammingIndex
 from ctrh.store import replacing
 
-CONFIG, WEIGHTS, INDEX, NAMES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
-TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
-FILES = CONFIG, WEIGHTS, INDEX, NAMES, TUNED_GUIDE
+
+def guide_of(spec: EncoderSpec, device: str = "cpu") -> Guide:
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"there is no {device} here: leave --device out")
+    return load_guide(spec.guide, spec.pretrained, spec.weights_dir, device)
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
-    """Which networks turn a picture into features, so that a search can load the same ones again.
-
-    ``guide``, ``pretrained``, ``weights_dir``: as :func:`ctrh.guide.clip.load_guide` takes them; ``backbone``: a name
-    of :data:`ctrh.backbones.BACKBONES`, "guide" for the guide's own image encoder.
-    """
-
-    guide: str = "small"
-    pretrained: str | None = None
-    weights_dir: str | None = None
-    backbone: str = "guide"
-
-    def load_guide(self, device: str = "cpu") -> Guide:
-        return load_guide(self.guide, self.pretrained, self.weights_dir, device)
-
-    def load_backbone(self, guide: Guide | None = None) -> Backbone:
-        """The backbone, frozen. ``guide``: to be used when it is loaded already."""
-        if self.backbone == "guide":
-            return load_backbone("guide", guide or self.load_guide())
-        return load_backbone(self.backbone)
+def backbone_of(spec: EncoderSpec, guide: Guide | None) -> Backbone:
+    """The backbone, frozen; ``guide``: that of ``spec``, needed where it is the backbone."""
+    return load_backbone("guide", guide) if spec.backbone == "guide" else load_backbone(spec.backbone)
 
 
 def features_of(images: Images, spec: EncoderSpec, guide: Guide) -> np.ndarray:
@@ -57,7 +42,7 @@ def features_of(images: Images, spec: EncoderSpec, guide: Guide) -> np.ndarray:
     if spec.backbone == "guide":
         # Tag refinement has computed these already, in the same pass over the pictures.
         return image_features(guide, images).class_token
-    return backbone_features(images, spec.load_backbone(), device=guide.device)
+    return backbone_features(images, backbone_of(spec, guide), device=guide.device)
 
 
 @dataclass(frozen=True)
@@ -114,65 +99,42 @@ def save_search(
     """Writes a folder that :func:`load_search` reads. codes: (N, K) bool; ``tuned_guide``: the one of Eq. (2), if the
     text features came from it and not from that of ``spec``; ``about``: whatever else is to be told.
 
-    An interruption leaves a folder that is refused, never one of two trainings mixed: the configuration is
-    taken away first and written last.
+    :func:`ctrh.app.model_folder.begin` has been called: an interruption leaves a folder that is refused, never one of
+    two trainings mixed.
     """
-    (out / CONFIG).unlink(missing_ok=True)
     hasher.save(out / WEIGHTS)
     HammingIndex(pack(codes), codes.shape[1]).save(out / INDEX)
-    _write_json(out / NAMES, list(names))
-    (out / TUNED_GUIDE).unlink(missing_ok=True)
+    model_folder.write_json(out / NAMES, list(names))
     if tuned_guide is not None:
         state = tuned_guide.model.state_dict()
         with replacing(out / TUNED_GUIDE) as temporary:
             save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
-    settings = {
-        "encoder": asdict(spec),
-        "backbone_key": backbone_key,
-        "folder": str(folder.resolve()),
-        "tuned_guide": tuned_guide is not None,
-        **about,
-    }
-    _write_json(out / CONFIG, settings)
+    settings = {"encoder": asdict(spec), "backbone_key": backbone_key, "folder": str(folder.resolve()), **about}
+    model_folder.finish(out, settings)
 
 
 def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
     """Reads the folder that :func:`save_search` wrote. ``text``: also what searching by words needs.
 
-    Raises ``ValueError`` for another or incomplete folder, and when the backbone's weights are not those of the
+    Raises ``ValueError`` for another, incomplete or mixed folder, and when the backbone's weights are not those of the
     training any more: its codes would be compared with codes of other features.
     """
     path = Path(path)
-    if not (path / CONFIG).is_file():
-        raise ValueError(
-            f"{path} holds no complete model: make one with python -m ctrh fit FOLDER --out {path}"
-        )
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        names = tuple(json.loads((path / NAMES).read_text(encoding="utf-8")))
-        spec, folder = EncoderSpec(**config["encoder"]), Path(config["folder"])
-        tuned = path / TUNED_GUIDE if config["tuned_guide"] else None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"{path} is damaged ({error}): fit the model again") from error
-    guide = spec.load_guide() if spec.backbone == "guide" or text else None
-    backbone = spec.load_backbone(guide)
+    config = model_folder.read_config(path)
+    spec = config["encoder"]
+    guide = guide_of(spec) if spec.backbone == "guide" or text else None
+    backbone = backbone_of(spec, guide)
     if backbone.key != config["backbone_key"]:
         raise ValueError(
             f"the weights of {spec.backbone} are not those that {path} was fitted with: fit it again"
         )
-    try:
-        hasher = CTRH.load(path / WEIGHTS)
-    except SafetensorError as error:
-        raise ValueError(f"{path / WEIGHTS} is damaged ({error}): fit the model again") from error
-    index = HammingIndex.load(path / INDEX)
-    if guide is not None and tuned is not None and text:
-        try:
-            guide = guide.with_weights(load_file(tuned))
-        except SafetensorError as error:
-            raise ValueError(f"{tuned} is damaged ({error}): fit the model again") from error
-    return PhotoSearch(hasher, backbone, index, names, guide if text else None, folder)
-
-
-def _write_json(path: Path, value: object) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+    if text and TUNED_GUIDE in config["files"]:
+        guide = guide.with_weights(load_file(path / TUNED_GUIDE))
+    return PhotoSearch(
+        hasher=CTRH.load(path / WEIGHTS),
+        backbone=backbone,
+        index=HammingIndex.load(path / INDEX),
+        names=tuple(json.loads((path / NAMES).read_text(encoding="utf-8"))),
+        text_guide=guide if text else None,
+        folder=Path(config["folder"]),
+    )

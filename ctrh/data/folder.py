@@ -209,7 +209,9 @@ def _split(
     count = len(tagged)
     candidates = np.arange(count) if labels is None else np.flatnonzero(labels.any(axis=1))
     if queries is None:
-        queries = 0 if labels is None else _in_proportion(MIRFLICKR_QUERIES, count, 1)
+        # Never more than half of what is labelled: the other half is what a query is to find.
+        share = _in_proportion(MIRFLICKR_QUERIES, count, 1)
+        queries = 0 if labels is None else min(share, len(candidates) // 2)
     if not 0 <= queries <= min(len(candidates), count - 1):
         raise FolderError(
             f"{root}: cannot take {queries} queries out of {len(candidates)} photos: lower queries"

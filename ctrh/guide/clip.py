@@ -17,12 +17,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ctrh.guide import small
+from ctrh.guide.names import SMALL, check_tower, wrong_tower
 from ctrh.guide.weights import SHIPPED, check_matches, find_weights, read_weights
 from ctrh.progress import progress
 from ctrh.store import content_key
 
 TEMPLATE = "A photo of a {}"
-SMALL = ("small", "small-b")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Guide:
     def __post_init__(self) -> None:
         visual = self.model.visual
         if not isinstance(visual, VisionTransformer) or visual.attn_pool or visual.pool_type != "tok":
-            raise ValueError(_wrong_tower(self.name))
+            raise ValueError(wrong_tower(self.name))
         self.model.eval()
         object.__setattr__(self, "key", _content(self.model, self.preprocess, self.tokenizer))
 
@@ -123,7 +123,8 @@ def load_guide(
         model, preprocess, tokenizer = small.build()
         path = _shipped_file(name, pretrained, weights_dir)
     else:
-        config = _open_clip_config(name)
+        config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
+        check_tower(name, config)
         if pretrained is None:
             tags = ", ".join(open_clip.list_pretrained_tags_by_model(name))
             raise ValueError(
@@ -148,27 +149,6 @@ def _shipped_file(name: str, pretrained: str | Path | None, weights_dir: str | P
             f"{path.name} with --weights DIR (in Python: weights_dir=DIR)"
         )
     return path
-
-
-def _open_clip_config(name: str) -> dict[str, Any]:
-    config = open_clip.get_model_config(name) if name in open_clip.list_models() else None
-    if config is None:
-        raise ValueError(
-            f"no guide {name!r}: shipped are {', '.join(SMALL)}; otherwise a model of open_clip.list_models()"
-        )
-    vision = config["vision_cfg"]
-    pooled = vision.get("attentional_pool") or vision.get("pool_type", "tok") != "tok"
-    # Refused by its configuration, because building some of these towers needs gigabytes or a network.
-    if pooled or "timm_model_name" in vision or not isinstance(vision["layers"], int):
-        raise ValueError(_wrong_tower(name))
-    return config
-
-
-def _wrong_tower(name: str) -> str:
-    return (
-        f"{name}: its image tower has no class token and patch tokens in the joint space, which Eq. (4) "
-        "needs; use an open_clip VisionTransformer with pool_type 'tok', such as ViT-B-32"
-    )
 
 
 def _build_open_clip(

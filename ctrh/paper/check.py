@@ -13,7 +13,8 @@ import torch
 from ctrh.backbones import Backbone, load_backbone
 from ctrh.data.photos import Photos
 from ctrh.data.registry import EMBEDDED
-from ctrh.guide.clip import SMALL, Guide
+from ctrh.guide.clip import Guide
+from ctrh.guide.names import SMALL
 from ctrh.guide.word_vectors import StoredVectors
 from ctrh.methods.registry import METHODS
 from ctrh.paper.launch import say

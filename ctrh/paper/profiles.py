@@ -20,9 +20,10 @@ from ctrh.data.noise import with_noise
 from ctrh.data.photos import Photos
 from ctrh.data.registry import DATASETS, first_photos, load_photos
 from ctrh.data.validation import validation_photos
-from ctrh.guide.clip import SMALL, Guide, load_guide
+from ctrh.guide.clip import Guide, load_guide
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
+from ctrh.guide.names import SMALL
 from ctrh.guide.refine import RefineConfig
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import LossConfig

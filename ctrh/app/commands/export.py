@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from argparse import Namespace
 from inspect import isfunction
+from pathlib import Path
 
-import numpy as np
-import torch
-from PIL import Image
-
-from ctrh.app.commands.inputs import say
-from ctrh.app.export import export_encoder, save_encoder, writer
-from ctrh.app.photo_search import load_search
+from ctrh.app.inputs import say
+from ctrh.app.model_folder import check_writable, read_config
 
 
 def run(args: Namespace) -> None:
+    read_config(Path(args.model))
+    if Path(args.out).suffix not in (".pt2", ".onnx"):
+        raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {args.out}")
+    check_writable(Path(args.out))
+    # PyTorch takes seconds: only now, when what can be wrong with model and file has been said.
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from ctrh.app.export import export_encoder, save_encoder, writer
+    from ctrh.app.photo_search import load_search
+
     writer(args.out)  # a wrong name is told before the work
     found = load_search(args.model)
     preprocess = found.backbone.preprocess

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ctrh.app.commands.inputs import say
+from ctrh.app.inputs import say
 from ctrh.data import mirflickr, nuswide, sources
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import choose

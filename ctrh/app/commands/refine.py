@@ -5,14 +5,25 @@ from __future__ import annotations
 import csv
 import sys
 from argparse import Namespace
+from pathlib import Path
 
-from ctrh.app.commands.inputs import encoder_spec, read_photos, refined, say, tag_rows
+from ctrh.app.inputs import encoder_spec, read_photos, say, tag_rows
+from ctrh.app.model_folder import check_writable
 from ctrh.data.tables import inert, write_table
 
 
 def run(args: Namespace) -> None:
+    spec = encoder_spec(args)
+    if args.out is not None:
+        if Path(args.out).is_dir():
+            raise ValueError(f"{args.out} is a folder: give --out a file")
+        check_writable(Path(args.out))
     photos = read_photos(args)
-    tags, _ = refined(photos, encoder_spec(args).load_guide(args.device), args.alpha)
+    # From here on nothing can be wrong any more that a user could have been told without waiting for PyTorch.
+    from ctrh.app.photo_search import guide_of
+    from ctrh.app.refining import refined
+
+    tags, _ = refined(photos, guide_of(spec, args.device), args.alpha)
     rows = tag_rows(photos, tags)
     if args.out is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([("image", "tags"), *(map(inert, row) for row in rows)])

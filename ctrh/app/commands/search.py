@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ctrh.app.commands.inputs import say
-from ctrh.app.photo_search import load_search
+from ctrh.app.inputs import say
+from ctrh.app.model_folder import check_writable, read_config
 from ctrh.data.images import BadImageError, open_image, square
 from ctrh.store import replacing
 
@@ -16,14 +16,21 @@ TILE, CAPTION, COLUMNS = 160, 30, 6
 
 
 def run(args: Namespace) -> None:
+    read_config(Path(args.model))
+    if args.sheet:
+        _check_sheet(Path(args.sheet))
     if args.text is not None:
-        found = load_search(args.model, text=True)
         query, title, measure = Image.new("RGB", (TILE, TILE), "white"), args.text, "cosine"
-        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text, args.k)]
     else:
         query, title, measure = open_image(Path(args.query), args.query), "query", "distance"
-        found = load_search(args.model)
+    # PyTorch takes seconds: only now, when what can be wrong with model, query and sheet has been said.
+    from ctrh.app.photo_search import load_search
+
+    found = load_search(args.model, text=args.text is not None)
+    if args.text is None:
         shown = [(str(distance), name) for name, distance in found.search(query, args.k)]
+    else:
+        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text, args.k)]
     print(f"rank  {measure:>8}  photo")
     for rank, (value, name) in enumerate(shown, start=1):
         print(f"{rank:4}  {value:>8}  {name}")
@@ -33,6 +40,12 @@ def run(args: Namespace) -> None:
         with replacing(args.sheet) as temporary:
             sheet.save(temporary)
         say(f"written: {args.sheet}")
+
+
+def _check_sheet(path: Path) -> None:
+    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
+        raise ValueError(f"a sheet is a picture such as found.png, got {path}")
+    check_writable(path)
 
 
 def contact_sheet(pictures: list[Image.Image], captions: list[str]) -> Image.Image:

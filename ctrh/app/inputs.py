@@ -1,4 +1,4 @@
-"""What `fit` and `refine` both begin with: the photos of the folder, the guide, and the tags it gives them."""
+"""What commands begin with, read and checked before PyTorch is imported: that takes seconds, and a wrong name none."""
 
 from __future__ import annotations
 
@@ -8,13 +8,15 @@ from pathlib import Path
 
 import scipy.sparse as sp
 
-from ctrh.app.photo_search import EncoderSpec
+from ctrh.app.model_folder import EncoderSpec
 from ctrh.data.folder import read_folder
 from ctrh.data.photos import Photos
-from ctrh.guide.clip import Guide
-from ctrh.guide.finetune import finetune
-from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.guide.names import SMALL, check_tower, published_config
 from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
+
+# The names of ctrh.backbones.BACKBONES (a test compares), which is slow to import.
+BACKBONES = ("alexnet", "resnet50", "vit_b_16", "efficientnet-lite0", "guide")
+BACKBONES += ("small-alexnet", "small-resnet", "small-vit")
 
 
 def say(message: str) -> None:
@@ -44,24 +46,23 @@ def read_photos(args: Namespace, queries: int | None = None, train: int | None =
 
 
 def encoder_spec(args: Namespace, backbone: str = "guide") -> EncoderSpec:
-    """The networks that the options name; files by their absolute paths, since a search may start elsewhere."""
-    is_file = args.pretrained is not None and Path(args.pretrained).is_file()
-    return EncoderSpec(
-        guide=args.guide,
-        pretrained=str(Path(args.pretrained).resolve()) if is_file else args.pretrained,
-        weights_dir=None if args.weights is None else str(Path(args.weights).resolve()),
-        backbone=backbone,
-    )
+    """The networks that the options name; files by their absolute paths, since a search may start elsewhere.
 
-
-def refined(photos: Photos, guide: Guide, alpha: float) -> tuple[sp.csr_array, Guide]:
-    """The replaced tags (N, C) bool, and the guide of Eq. (2) that chose them."""
-    tuned = None
-    if alpha > 0:
-        say(f"fine-tuning the guide on {len(photos.split.train)} photos")
-        tuned = finetune(guide, photos)
-    say("refining the tags")
-    return refine(photos, guide, RefineConfig(alpha=alpha), tuned), mixed_guide(guide, tuned, alpha)
+    Raises ``ValueError`` for names that do not exist and files that are not there.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"no backbone is called {backbone!r}: choose one of {', '.join(BACKBONES)}")
+    if args.guide not in SMALL:
+        check_tower(args.guide, published_config(args.guide))
+    if args.weights is not None and not Path(args.weights).is_dir():
+        raise ValueError(f"{args.weights} is not a folder: give --weights the one that holds the weights")
+    pretrained = args.pretrained
+    if pretrained is not None and Path(pretrained).is_file():
+        pretrained = str(Path(pretrained).resolve())
+    elif pretrained is not None and (args.guide in SMALL or Path(pretrained).parent != Path(".")):
+        raise ValueError(f"no weights file {pretrained}")
+    weights_dir = None if args.weights is None else str(Path(args.weights).resolve())
+    return EncoderSpec(args.guide, pretrained, weights_dir, backbone)
 
 
 def tag_rows(photos: Photos, tags: sp.csr_array) -> list[tuple[str, str]]:

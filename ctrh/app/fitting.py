@@ -1,0 +1,86 @@
+"""From photos to a model: refined tags, features, training, codes; then how good they are, where labels can tell."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ctrh.app import model_folder
+from ctrh.app.inputs import say, tag_rows
+from ctrh.app.model_folder import HISTORY, RESULTS, TAGS, EncoderSpec
+from ctrh.app.photo_search import backbone_of, features_of, guide_of, save_search
+from ctrh.app.refining import refined
+from ctrh.data.photos import Photos
+from ctrh.data.tables import write_table
+from ctrh.methods.ctrh import CTRH, CTRHConfig
+from ctrh.methods.registry import METHODS, estimator, untaught
+from ctrh.retrieval.metrics import evaluate
+from ctrh.store import cache_dir, replacing
+from ctrh.training import TrainConfig
+
+
+def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
+    """Trains on ``photos`` as the options of `fit` say, and writes the model to ``out``; prints the scores."""
+    guide = guide_of(spec, args.device)
+    tags, text_guide = refined(photos, guide, args.alpha) if args.tags == "refined" else (photos.tags, guide)
+    text = text_guide.text_features(photos.vocabulary)
+    features = features_of(photos.images, spec, guide)
+
+    train = photos.split.train
+    say(f"training CTRH: {args.bits} bits, {len(train)} photos, {args.epochs} epochs")
+    accelerator = "cuda" if args.device.startswith("cuda") else "cpu"
+    hasher = CTRH(
+        CTRHConfig(args.bits, train=TrainConfig(args.epochs, seed=args.seed, accelerator=accelerator))
+    )
+    history = hasher.fit(features[train], tags[train], text, cache_dir() / "training")
+    codes = hasher.encode(features)
+
+    model_folder.begin(out)
+    write_table(out / TAGS, ("image", "tags"), tag_rows(photos, tags))
+    _write_frame(out / HISTORY, history)
+    about = {name: getattr(args, name) for name in ("bits", "epochs", "seed", "tags", "alpha")}
+    key = backbone_of(spec, guide).key
+    tuned = None if text_guide is guide else text_guide
+    save_search(out, hasher, codes, photos.names, Path(args.folder) / "images", spec, key, tuned, about)
+    # Scores are an extra: the model is there already, whatever becomes of them.
+    if photos.labels is not None:
+        results = scores(photos, features, codes, args.seed)
+        if len(results):
+            print(results.to_string(index=False, float_format="{:.4f}".format))
+            _write_frame(out / RESULTS, results)
+
+
+def scores(photos: Photos, features: np.ndarray, codes: np.ndarray, seed: int) -> pd.DataFrame:
+    """Retrieval scores of the methods without tags, fitted to the training photos' ``features`` (N, F), and of CTRH's
+    ``codes`` (N, K): mAP over the whole ranking and its first 5,000, as in the article, and precision of the first ten.
+
+    What cannot be scored is left out, and said.
+    """
+    bits, split = codes.shape[1], photos.split
+    queries, database = photos.relevant()
+    if not len(queries) or not (queries & database.any(axis=0)).any():
+        say("not scored: no query among the labelled photos has a relevant photo (see --queries)")
+        return pd.DataFrame()
+    others = [name for name in untaught() if METHODS[name].compared]
+    say(f"scoring {len(queries)} queries against {', '.join(others)}")
+    rows = []
+    for name in (*others, CTRH.name):
+        try:
+            found = codes
+            if name != CTRH.name:
+                found = estimator(name, bits, seed).fit(features[split.train]).transform(features)
+            score = evaluate(found[split.query], found[split.database], queries, database, ks=(5000,), ns=(10,))
+        except ValueError as error:
+            say(f"warning: not compared with {name}: {error}")
+            continue
+        row = {"method": name, "bits": bits, "mAP@all": score.map_all}
+        rows.append({**row, "mAP@5000": score.map_at[5000], "P@10": score.precision_at[0]})
+    return pd.DataFrame(rows)
+
+
+def _write_frame(path: Path, frame: pd.DataFrame) -> None:
+    with replacing(path) as temporary:
+        frame.to_csv(temporary, index=False)

@@ -1,0 +1,117 @@
+"""The folder that `fit` writes: which files belong to it, and whether they belong together. Imports nothing slow."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import Timeout
+
+from ctrh.store import content_key, file_lock, prepare_folder, replacing
+
+CONFIG, WEIGHTS, INDEX, NAMES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
+TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
+PARTS = WEIGHTS, INDEX, NAMES, TUNED_GUIDE
+TAGS, HISTORY, RESULTS = "tags.csv", "history.csv", "results.csv"  # for people; a search does without
+FILES = CONFIG, *PARTS, TAGS, HISTORY, RESULTS
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """Which networks turn a picture into features, so that a search can load the same ones again.
+
+    ``guide``, ``pretrained``, ``weights_dir``: as :func:`ctrh.guide.clip.load_guide` takes them; ``backbone``: a name
+    of :data:`ctrh.backbones.BACKBONES`, "guide" for the guide's own image encoder.
+    """
+
+    guide: str = "small"
+    pretrained: str | None = None
+    weights_dir: str | None = None
+    backbone: str = "guide"
+
+
+def check_out(out: Path) -> None:
+    """Raises ``ValueError`` unless ``out`` is new, empty or of an earlier fit, and can be written to."""
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out} is a file: give --out a folder")
+    if out.is_dir():
+        # Hidden files: the system's own, and what a killed fit has left, which the next one sweeps.
+        others = [path.name for path in out.iterdir() if not path.name.startswith(".")]
+        if any(name not in FILES or (out / name).is_dir() for name in others):
+            raise ValueError(f"{out} holds something else: give --out a folder that is new or empty")
+    check_writable(out)
+
+
+def check_writable(path: Path) -> None:
+    """Raises ``ValueError`` if nothing can be made where ``path`` is or is to be."""
+    folder = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be written: {folder}: {error.strerror}") from error
+
+
+@contextlib.contextmanager
+def only_writer(out: Path) -> Iterator[None]:
+    """Nobody else with this cache writes to ``out`` meanwhile; ``ValueError`` where somebody does already."""
+    lock = file_lock(f"model-{content_key(str(out.resolve()))}")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(lock.acquire(timeout=0))
+        except Timeout:
+            raise ValueError(f"another fit is writing to {out}: wait for it, or give --out another folder") from None
+        except (NotImplementedError, OSError):
+            pass  # a file system without locks
+        yield
+
+
+def begin(out: Path) -> None:
+    """Makes ``out`` a folder without a model: an interruption from here on leaves one that is refused."""
+    prepare_folder(out, "give --out another folder")
+    for name in FILES:
+        (out / name).unlink(missing_ok=True)
+
+
+def finish(out: Path, about: Mapping[str, Any]) -> None:
+    """Writes the configuration, with the digests of the parts: from here on ``out`` is a model."""
+    digests = {name: _digest(out / name) for name in PARTS if (out / name).exists()}
+    write_json(out / CONFIG, {"version": VERSION, **about, "files": digests})
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """What :func:`finish` wrote, the parts checked against it. Raises ``ValueError`` with the remedy."""
+    again = f"fit it again: python -m ctrh fit FOLDER --out {path}"
+    if not (path / CONFIG).is_file():
+        raise ValueError(f"{path} holds no complete model: make one with python -m ctrh fit FOLDER --out {path}")
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+        version, files = config.get("version", 0), config["files"] if "version" in config else {}
+        if version != VERSION:
+            age, remedy = ("a newer", "update ctrh") if version > VERSION else ("an older", again)
+            raise ValueError(f"{path} was written by {age} ctrh (version {version}, this one reads {VERSION}): {remedy}")
+        config["encoder"] = EncoderSpec(**config["encoder"])
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path / CONFIG} is damaged ({error}): {again}") from error
+    for name, digest in files.items():
+        if not (path / name).is_file():
+            raise ValueError(f"{path / name} is missing: {again}")
+        if _digest(path / name) != digest:
+            raise ValueError(f"{path / name} is damaged or of another fit than {CONFIG}: {again}")
+    return config
+
+
+def write_json(path: Path, value: object) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
