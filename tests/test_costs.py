@@ -1,17 +1,15 @@
-"""Costs: megabytes against a hand count, intervals of medians, a measurement in a process of its own, Table 3's rows."""
+"""Costs: megabytes against a hand count, a measurement in a process of its own, Table 3's rows."""
 
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import binom
 
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.wshrca import WSHRCAConfig
 from ctrh.paper import cost_tables, costs
-from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, memory_in_words, save_cost_table
-from ctrh.paper.costs import Candidate, Cost, article_candidates, median_interval, parameter_megabytes
+from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, save_cost_table
+from ctrh.paper.costs import Candidate, Cost, article_candidates, parameter_megabytes
 from profiles.demo import PROFILE as DEMO
 from profiles.paper import PROFILE as PAPER
 from profiles.smoke import PROFILE as SMOKE
@@ -62,16 +60,6 @@ def test_every_deep_method_is_measured_as_the_article_has_it():
     assert found["CTRH"].text == (1386, 512) and found["WDHT"].text == (1386, 300)
 
 
-@pytest.mark.parametrize("count", [3, 5, 6, 15, 31])
-def test_interval_of_the_median_holds_what_it_promises(count):
-    middle, low, high = median_interval(list(np.random.default_rng(0).permutation(count)))
-    assert middle == (count - 1) / 2 and low + high == count - 1
-    # The median lies below the k-th smallest value when fewer than k of the values lie below the median.
-    outside = 2 * binom.cdf(low, count, 0.5) if low else 0
-    assert outside <= 0.05
-    assert count < 6 or 2 * binom.cdf(low + 1, count, 0.5) > 0.05
-
-
 def test_a_process_of_its_own_measures_once(monkeypatch):
     (first,) = costs.costs([CTRH_SMALL])
     assert first.one[1] <= first.one[0] <= first.one[2] and first.batched[0] > 0
@@ -82,7 +70,7 @@ def test_a_process_of_its_own_measures_once(monkeypatch):
 
 
 def test_a_failure_is_told():
-    with pytest.raises(RuntimeError, match="(?s)could not be measured.*KeyError: 'no-such-backbone'"):
+    with pytest.raises(KeyError, match="no-such-backbone"):
         costs.costs([replace(CTRH_SMALL, backbone="no-such-backbone")])
 
 
@@ -118,17 +106,14 @@ def test_rows_follow_the_design(made_up):
     gaps = memory_gaps(rows)
     assert gaps.index.tolist() == ["CTRH", "WSHRCA"]
     assert gaps["difference"].tolist() == pytest.approx([200 - 228.95, 201 - 228.89])
-    words = memory_in_words(gaps)
-    assert "WSHRCA comes nearest (-27.89 MB)" in words and "is -1.00 MB here and 0.06 there" in words
-    assert memory_in_words(gaps.iloc[:0]) == "" and "text features" not in memory_in_words(gaps.iloc[:1])
 
 
 def test_table_as_text(made_up):
     text = save_cost_table(cost_rows(DEMO), DEMO)
     lines = [line for line in text.splitlines() if line.startswith("| ")]
-    assert len(lines) == 2 + 4
-    assert lines[2].startswith("| small-alexnet | CTRH | 2.00 | 1.00 | 200.00 |")
-    assert lines[4].startswith("| alexnet | CTRH |") and lines[4].endswith("| 1.35 / 1.13 | 228.95 |")
+    assert len(lines) == 2 + 2 * 3 and lines[2].startswith("| *small-alexnet* |")
+    assert lines[3].startswith("| CTRH | 2.00 | 1.00 | 200.00 |")
+    assert lines[6].startswith("| CTRH |") and lines[6].endswith("| 1.35 / 1.13 | 228.95 |")
     assert (made_up / "demo" / "table3.md").read_text() == text
     assert "1.35 / 1.13" in (made_up / "demo" / "table3.tex").read_text()
     assert len(pd.read_csv(made_up / "demo" / "table3.csv")) == 2 * 2 * 2 * 8

@@ -9,7 +9,7 @@ from open_clip.transformer import PatchDropout
 from torch import nn
 
 from ctrh.guide.finetune import FinetuneConfig, finetune
-from ctrh.guide.flip import FlipConfig, flip, stem_seconds, step_seconds
+from ctrh.guide.flip import FlipConfig, flip
 from ctrh.guide.masking import masked, patches_left
 from ctrh.guide.small import build
 
@@ -135,9 +135,3 @@ def test_masked_tuning_is_repeatable_and_resumes(tiny_guide, tiny_photos, tmp_pa
 def test_masks_are_one_for_each_epoch(tiny_guide, tiny_photos):
     with pytest.raises(ValueError, match="1 masking ratios for 2 epochs"):
         finetune(tiny_guide, tiny_photos, config=QUICK, masks=(0.5,))
-
-
-def test_a_step_is_timed_and_leaves_nothing_behind(visual):
-    assert 0 < step_seconds(visual, pictures(), 0.5, repeats=1)
-    assert 0 < stem_seconds(visual, pictures(), repeats=1)
-    assert all(parameter.grad is None for parameter in visual.parameters())

@@ -55,9 +55,9 @@ def test_drawings_are_found_in_the_data_folder_or_below_it(converted, monkeypatc
 def test_all_methods_of_table_1_are_planned_on_the_same_features():
     profile = Profile.named("openclipart")
     assert "openclipart" in PROFILES
-    planned = own_data.runs(profile, "efficientnet-lite0")
+    planned = own_data.runs(profile, "timm:tf_efficientnet_lite0")
     assert len(planned) == 8 * len(profile.bits) * len(profile.seeds)
-    assert {run.inputs.backbone for run in planned} == {"efficientnet-lite0"}
+    assert {run.inputs.backbone for run in planned} == {"timm:tf_efficientnet_lite0"}
     variants = {run.method: run.tags.variant if run.tags else None for run in planned}
     assert variants["CTRH"] == "replaced" and variants["WDHT"] == "user" and variants["ITQ"] is None
 

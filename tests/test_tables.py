@@ -122,19 +122,25 @@ def test_markdown_has_every_cell_in_its_place():
     frame = wide(article_table(grid(seeds=(0,)), 1, DEMO), "method", DEMO)
     lines = to_markdown(frame).splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert {len(line) for line in cells} == {2 + frame.shape[1]} and len(cells) == 2 + len(frame)
-    assert cells[0][:4] == ["data set", "method", "16 bits, measured (demo)", "32 bits, measured (demo)"]
-    assert cells[2][2].strip("*") == frame.iloc[0, 0].strip("*")
+    assert {len(line) for line in cells} == {1 + frame.shape[1]} and len(cells) == 2 + 2 + len(frame)
+    assert cells[0][:3] == ["method", "16 bits, measured (demo)", "32 bits, measured (demo)"]
+    assert cells[2][0] == "*scenes-mir (published: MirFlickr)*" and not any(cells[2][1:])
+    assert cells[3][1].strip("*") == frame.iloc[0, 0].strip("*")
     assert "**" in to_markdown(frame)
 
 
 def test_latex_is_balanced_and_escaped():
-    frame = wide(article_table(grid(), 2, DEMO), "method", DEMO)
-    text = to_latex(frame, "100 % of a_b & c")
-    assert r"100 \% of a\_b \& c" in text and r"$\pm$" in text and "±" not in text
+    table = article_table(grid(), 2, DEMO).replace("LSH", "a_b & {c}")
+    frame = wide(table, "method", DEMO)
+    text = to_latex(frame, r"100 % of $a_b ~ ^ { } \ & #")
+    escaped = r"\$a\_b \textasciitilde \space \textasciicircum \space \{ \} \textbackslash \space \& \#"
+    assert rf"\caption{{100 \% of {escaped}}}" in text and r"a\_b \& \{c\} &" in text and "±" not in text
     assert text.count("{") == text.count("}") and text.count(r"\begin") == text.count(r"\end") == 2
-    body = [line for line in text.splitlines() if line.endswith(r"\\")][1:]
-    assert {line.count(" & ") for line in body} == {1 + frame.shape[1]}
+    body = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count(" & ") for line in body[1:]} == {frame.shape[1]} and len(body) == 2 + 2 + len(frame)
+    best = table.loc[table["mean"].idxmax()]
+    assert rf"\textbf{{{best['mean']:.2f}{{\scriptsize" in text and text.count(r"\textbf") == 4
+    assert r"\rlap{\textit{scenes-mir (published: MirFlickr)}}" in text
 
 
 def test_saved_in_three_formats_the_same_each_time(tmp_path, monkeypatch):

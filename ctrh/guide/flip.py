@@ -7,18 +7,14 @@ pairs of a photo and its text, with hidden patches.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from open_clip.transformer import VisionTransformer
-from torch import Tensor
 
 from ctrh.data.photos import Photos
 from ctrh.guide.clip import Guide
 from ctrh.guide.finetune import FinetuneConfig, finetune
-from ctrh.guide.masking import check_ratio, masked
+from ctrh.guide.masking import check_ratio
 
 
 @dataclass(frozen=True)
@@ -48,32 +44,3 @@ def flip(
 ) -> Guide:
     """``guide`` after tuning on the photos ``indices`` (default: the training images), as :func:`finetune` does it."""
     return finetune(guide, photos, indices, config.finetune, masks=config.masks)
-
-
-def step_seconds(visual: VisionTransformer, images: Tensor, ratio: float, repeats: int) -> float:
-    """Seconds of the processor for one training step of an image tower, forwards and backwards: the least of
-    ``repeats``, after a first one that is not counted.
-
-    images: (B, 3, H, W), on the CPU. Whatever else the machine does can only add: hence the processor's own seconds,
-    and the least of them. The tower's gradients are cleared.
-    """
-    times = []
-    for repeat in range(repeats + 1):
-        with masked(visual, ratio, seed=repeat), torch.enable_grad():
-            began = time.process_time()
-            visual(images).sum().backward()
-            times.append(time.process_time() - began)
-        visual.zero_grad(set_to_none=True)
-    return min(times[1:])
-
-
-def stem_seconds(visual: VisionTransformer, images: Tensor, repeats: int) -> float:
-    """As :func:`step_seconds`, of the part before the transformer alone, which masking does not make cheaper."""
-    times = []
-    for _ in range(repeats + 1):
-        with torch.enable_grad():
-            began = time.process_time()
-            visual.conv1(images).sum().backward()
-            times.append(time.process_time() - began)
-        visual.zero_grad(set_to_none=True)
-    return min(times[1:])

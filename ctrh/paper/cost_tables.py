@@ -98,27 +98,6 @@ def memory_gaps(rows: pd.DataFrame) -> pd.DataFrame:
     return table.assign(difference=difference, percent=100 * difference / table["published"])
 
 
-def memory_in_words(gaps: pd.DataFrame) -> str:
-    """What :func:`memory_gaps` says of what the article counts, and of CTRH's size; "" for no gaps."""
-    if gaps.empty:
-        return ""
-    near = gaps["difference"].abs().idxmin()
-    text = (
-        f"On AlexNet all networks have the article's size to within {gaps['percent'].abs().max():.2f} %. {near} comes nearest "
-        f"({gaps.loc[near, 'difference']:+.2f} MB), so the parameters of the image network, 4 bytes each, seem to be what is "
-        "counted."
-    )
-    if not {"CTRH", "WSHRCA"} <= set(gaps.index):
-        return text
-    ours, wider = gaps.loc["CTRH"], gaps.loc["CTRH"] - gaps.loc["WSHRCA"]
-    return (
-        f"{text} CTRH's {ours['measured']:.2f} MB are AlexNet without its last layer, the hash layer and the mapping to the "
-        f"text features; the article prints {ours['published']:.2f}. The difference of {ours['difference']:+.2f} MB "
-        f"({ours['percent']:+.2f} %) is unexplained, as the article does not say what it counts. It is hardly CTRH's own: "
-        f"CTRH less WSHRCA, the wider mapping alone, is {wider['measured']:.2f} MB here and {wider['published']:.2f} there."
-    )
-
-
 def _metrics(cost: Cost) -> list[tuple[str, int, tuple[float, float, float]]]:
     """Of every metric its name, how many pictures at a time (0: none), and its value with bounds."""
     sizes = {

@@ -6,8 +6,7 @@ resident memory is its own.
 
 from __future__ import annotations
 
-import statistics
-import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,20 +14,17 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from PIL import Image
-from scipy.stats import binom
 from torch import Tensor, nn
 
-from ctrh.backbones import BACKBONES
+from ctrh.backbones import backbone_parts
 from ctrh.methods.registry import METHODS
-from ctrh.paper.apart import measured_apart, peak_megabytes
-from ctrh.paper.hardware import machine
 from ctrh.paper.profiles import GuideConfig, Profile
 from ctrh.paper.runs import code_key, default_settings, make_run, versions
+from ctrh.paper.timing import machine, measure, measured_apart, peak_megabytes
 from ctrh.store import cached_arrays, content_key, intact, stored_path
 from ctrh.training import TrainConfig
 
 BATCH = 8
-SECONDS = 0.3  # of repetitions for each number
 # The vectors of words and of the guide's texts that the article's networks map to, and MirFlickr's common tags.
 ARTICLE_WORDS, ARTICLE_TEXT, ARTICLE_TAGS = 300, 512, 1386
 
@@ -47,7 +43,7 @@ class Candidate:
 
     def build(self) -> tuple[nn.Module, Tensor]:
         """The network, on its device, and the pixels (1, 3, H, W) of a picture as its backbone reads them."""
-        module, width, preprocess = BACKBONES[self.backbone](self.guide.load() if self.guide else None)
+        module, width, preprocess = backbone_parts(self.backbone, self.guide.load() if self.guide else None)
         hasher = METHODS[self.method](self.settings)
         tags = sp.csr_array(np.eye(2, self.text[0], dtype=bool))
         network = hasher.untrained(module, width, tags, torch.randn(self.text))
@@ -63,8 +59,8 @@ class Cost:
     resident memory at most, Python and its libraries included, which are ``idle``.
     """
 
-    one: tuple[float, float, float]
-    batched: tuple[float, float, float]
+    one: Sequence[float]
+    batched: Sequence[float]
     encoding: float
     image: float
     training: float
@@ -102,51 +98,33 @@ def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
 
 
 def costs(candidates: list[Candidate]) -> list[Cost]:
-    """What they cost on this machine; measured once, then read back from the cache. Raises ``RuntimeError`` where
-    measuring fails, with what was said about it."""
-    keys = [content_key(each, BATCH, SECONDS, code_key(), versions(), machine()) for each in candidates]
-    missing = [
-        each for each, key in zip(candidates, keys, strict=True) if not intact(stored_path("costs", key))
-    ]
+    """What they cost on this machine; measured once, then read back from the cache."""
+    keys = [content_key(candidate, BATCH, code_key(), versions(), machine()) for candidate in candidates]
+    missing = [x for x, key in zip(candidates, keys, strict=True) if not intact(stored_path("costs", key))]
     measured = iter(measured_apart(_measure, missing) if missing else [])
-    stored = [cached_arrays("costs", key, lambda: next(measured)) for key in keys]
-    return [
-        Cost(**{name: tuple(value.tolist()) if value.ndim else float(value) for name, value in each.items()})
-        for each in stored
-    ]
+    stored = [cached_arrays("costs", key, lambda: asdict(next(measured))) for key in keys]
+    return [Cost(**{name: value.tolist() for name, value in arrays.items()}) for arrays in stored]
 
 
-def _measure(candidate: Candidate) -> dict[str, object]:
-    """The fields of :class:`Cost`; meant for a process of its own."""
-    torch.set_num_threads(candidate.threads)
+def _measure(candidate: Candidate) -> Cost:
+    """Meant for a process of its own."""
     idle = peak_megabytes()
     network, picture = candidate.build()
+    batch = picture.repeat(BATCH, 1, 1, 1)
     with torch.inference_mode():
-        one = _times(network, picture)
+        # To the bits on the host: nobody has a code before.
+        one = measure(lambda: (network(picture) > 0.5).cpu(), candidate.threads)
         peak_one = peak_megabytes()
-        batched = _times(network, picture.repeat(BATCH, 1, 1, 1))
+        batched = measure(lambda: (network(batch) > 0.5).cpu(), candidate.threads)
     sizes = parameter_megabytes(network)
-    return asdict(
-        Cost(
-            median_interval(one),
-            median_interval(batched),
-            **sizes,
-            peak_one=peak_one,
-            peak_batched=peak_megabytes(),
-            idle=idle,
-        )
+    return Cost(
+        one.of(1, 1000),
+        batched.of(BATCH, 1000),
+        **sizes,
+        peak_one=peak_one,
+        peak_batched=peak_megabytes(),
+        idle=idle,
     )
-
-
-def _times(network: nn.Module, pictures: Tensor) -> list[float]:
-    """Milliseconds a picture of 3 to 31 repetitions, after a first one that also sets things up."""
-    found: list[float] = []
-    while len(found) < 4 or (len(found) < 32 and sum(found[1:]) * len(pictures) < 1000 * SECONDS):
-        began = time.perf_counter()
-        # To the bits on the host, so that a GPU has finished when the clock is read.
-        (network(pictures) > 0.5).cpu()
-        found.append(1000 * (time.perf_counter() - began) / len(pictures))
-    return found[1:]
 
 
 def parameter_megabytes(network: nn.Module) -> dict[str, float]:
@@ -161,12 +139,3 @@ def parameter_megabytes(network: nn.Module) -> dict[str, float]:
         "training": list(network.parameters()),
     }
     return {name: sum(each.nbytes for each in group) / 1e6 for name, group in counted.items()}
-
-
-def median_interval(values: list[float], level: float = 0.95) -> tuple[float, float, float]:
-    """The median, and the order statistics that bound that of the distribution with at least ``level`` confidence (the
-    extremes, where the values are too few)."""
-    ordered = sorted(values)
-    outside = int(binom.ppf((1 - level) / 2, len(ordered), 0.5))
-    below = max(0, outside - 1)
-    return statistics.median(ordered), ordered[below], ordered[len(ordered) - 1 - below]

@@ -1,4 +1,4 @@
-"""Plots of the studies: what changes are worth, mAP over one setting, mAP against cost."""
+"""Plots of the studies: what changes are worth, mAP over one setting, mAP against cost, hours of steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
@@ -14,7 +15,7 @@ from matplotlib.ticker import LogLocator
 from ctrh.paper.claims import FAILS, HOLDS, OPEN
 from ctrh.paper.code_plots import score_by_bits
 from ctrh.paper.profiles import Profile
-from ctrh.paper.style import BLUE, GREEN, GREY, RED, colour, marker
+from ctrh.paper.style import BLUE, GREEN, GREY, ORANGE, RED, colour, marker
 from ctrh.paper.tables import score_titles
 
 VERDICT_SHADES = {HOLDS: GREEN, FAILS: RED, OPEN: GREY}
@@ -43,17 +44,26 @@ def effect_dots(ax: Axes, rows: pd.DataFrame, name: str = "label") -> Axes:
 
     ``rows``: ``name``, ``difference``, ``low``, ``high`` (NaN: a dot alone), ``verdict``, ``note``; first on top.
     """
+    shades = rows["verdict"].map(SHADES)
+    collapsed = rows["note"].fillna("").astype(bool)
+    places = _interval_dots(ax, rows, rows["difference"].where(~collapsed), shades, size=16)
+    ax.scatter(rows["difference"].where(collapsed), places, s=36, c=shades, marker="X", zorder=3)
+    ax.set(yticks=places, yticklabels=rows[name], xlabel="points of mAP")
+    return ax
+
+
+def _interval_dots(
+    ax: Axes, rows: pd.DataFrame, values: pd.Series, shades: pd.Series, size: float
+) -> np.ndarray:
+    """A dot and, from ``low`` to ``high``, a line for each row, the first on top, beside a line at 0; their places."""
     places = np.arange(len(rows))
     ax.axvline(0, color="#262626", linewidth=0.8)
-    for place, row in zip(places, rows.itertuples()):
-        shade, shape = SHADES[row.verdict], "X" if row.note else "o"
-        if row.low == row.low:
-            ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
-        ax.plot(row.difference, place, shape, color=shade, markersize=6 if row.note else 4)
-    ax.set(yticks=places, yticklabels=rows[name], xlabel="points of mAP", ylim=(len(rows) - 0.5, -0.5))
+    ax.hlines(places, rows["low"], rows["high"], colors=shades, linewidth=1.3)
+    ax.scatter(values, places, s=size, c=shades, zorder=3)
+    ax.set_ylim(len(rows) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
-    return ax
+    return places
 
 
 def sensitivity_panel(ax: Axes, rows: pd.DataFrame, datasets: Sequence[str]) -> Axes:
@@ -62,17 +72,45 @@ def sensitivity_panel(ax: Axes, rows: pd.DataFrame, datasets: Sequence[str]) -> 
     ``rows``: ``parameter`` (one only), ``value``, ``dataset``, ``mean``, ``low``, ``high``, ``chosen`` (ringed: the
     article's value) and ``collapsed`` (marked × where codes did).
     """
-    for number, dataset in enumerate(datasets):
-        part = rows[rows["dataset"] == dataset].sort_values("value")
-        shade = (BLUE, RED)[number % 2]
-        ax.plot(part["value"], part["mean"], marker="os"[number % 2], color=shade, label=dataset)
-        ax.fill_between(part["value"], part["low"], part["high"], color=shade, alpha=0.15, linewidth=0)
-        for which, look in (
-            ("chosen", {"marker": "o", "s": 60, "facecolors": "none"}),
-            ("collapsed", {"marker": "x", "s": 60}),
-        ):
-            marked = part[part[which] > 0]
-            ax.scatter(marked["value"], marked["mean"], color=shade, linewidths=1.2, zorder=3, **look)
+    rows = rows.sort_values("value")
+    shades = dict(zip(datasets, (BLUE, RED)))
+    sns.lineplot(
+        rows,
+        x="value",
+        y="mean",
+        hue="dataset",
+        style="dataset",
+        palette=shades,
+        hue_order=datasets,
+        style_order=datasets,
+        markers=["o", "s"],
+        markeredgewidth=0,
+        dashes=False,
+        ax=ax,
+    )
+    ax.legend_.remove()
+    for dataset, part in rows.groupby("dataset"):
+        ax.fill_between(
+            part["value"], part["low"], part["high"], color=shades[dataset], alpha=0.15, linewidth=0
+        )
+    colours = rows["dataset"].map(shades)
+    chosen, collapsed = rows["chosen"] > 0, rows["collapsed"] > 0
+    ax.scatter(
+        rows["value"][chosen],
+        rows["mean"][chosen],
+        s=60,
+        facecolors="none",
+        edgecolors=colours[chosen],
+        linewidths=1.2,
+    )
+    ax.scatter(
+        rows["value"][collapsed],
+        rows["mean"][collapsed],
+        s=60,
+        marker="x",
+        c=colours[collapsed],
+        linewidths=1.2,
+    )
     ax.set(xlabel=rows["parameter"].iloc[0], xticks=sorted(rows["value"].unique()), ylabel="mAP (%)")
     return ax
 
@@ -82,14 +120,30 @@ def cost_scatter(ax: Axes, rows: pd.DataFrame) -> Axes:
 
     ``rows``: ``backbone``, ``encode_ms``, ``parameters``, ``mean``, ``low``, ``high``.
     """
-    largest = rows["parameters"].max()
+    names = enumerate(rows["backbone"])
+    looks = {name: (colour(name, number), marker(name, number)) for number, name in names}
+    shades = {name: shade for name, (shade, _) in looks.items()}
+    shapes = {name: shape for name, (_, shape) in looks.items()}
+    ax.vlines(
+        rows["encode_ms"], rows["low"], rows["high"], colors=rows["backbone"].map(shades), linewidth=1.2
+    )
+    sns.scatterplot(
+        rows,
+        x="encode_ms",
+        y="mean",
+        hue="backbone",
+        palette=shades,
+        style="backbone",
+        markers=shapes,
+        size="parameters",
+        sizes=(20, 150),
+        size_norm=(0, rows["parameters"].max()),
+        alpha=0.85,
+        linewidth=0,
+        legend=False,
+        ax=ax,
+    )
     for number, row in enumerate(rows.itertuples()):
-        shade = colour(row.backbone, number)
-        if row.low == row.low:
-            ax.plot([row.encode_ms] * 2, [row.low, row.high], color=shade, linewidth=1.2)
-        area = 20 + 130 * row.parameters / largest
-        shape = marker(row.backbone, number)
-        ax.scatter(row.encode_ms, row.mean, s=area, color=shade, marker=shape, alpha=0.85, linewidths=0)
         label = f"{row.backbone}, {row.parameters / 1e6:.1f} M"
         # In turn above and below, so that neighbours do not write over each other.
         top = number % 2 == 0
@@ -110,26 +164,32 @@ def claim_dots(ax: Axes, table: pd.DataFrame) -> Axes:
     ``table``: ``claim``, ``published``, ``measured``, ``low``, ``high``, ``verdict``; first on top, the scale is linear
     within one point and logarithmic beyond.
     """
-    places = np.arange(len(table))
-    ax.axvline(0, color="#262626", linewidth=0.8)
-    for place, row in zip(places, table.itertuples()):
-        shade = VERDICT_SHADES[row.verdict]
-        if row.low == row.low:
-            ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
-        ax.plot(row.measured, place, "o", color=shade, markersize=3.5)
+    shades = table["verdict"].map(VERDICT_SHADES)
+    places = _interval_dots(ax, table, table["measured"], shades, size=12)
     ax.plot(table["published"], places, "D", color="#262626", markersize=2.6, markerfacecolor="white")
     for verdict, shade in VERDICT_SHADES.items():
         ax.plot([], [], "o-", color=shade, label=verdict)
     ax.plot([], [], "D", color="#262626", markerfacecolor="white", label="published")
     ax.set_xscale("symlog", linthresh=1)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set(yticks=places, ylim=(len(table) - 0.5, -0.5), xlabel="points of mAP (costs: percent)")
+    ax.set(yticks=places, xlabel="points of mAP (costs: percent)")
     ax.set_yticklabels(
         [textwrap.fill(claim, 82, break_on_hyphens=False) for claim in table["claim"]],
         fontsize=4.8,
         linespacing=1.0,
     )
-    ax.tick_params(axis="y", length=0)
-    ax.grid(False, axis="y")
     ax.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=4)
+    return ax
+
+
+def hours_of_steps(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Hours of every step, on a logarithmic axis, a mark for each data set. ``rows``: as of ``estimate_rows``."""
+    look = {"hue": "dataset", "style": "dataset", "palette": [BLUE, ORANGE], "markers": ["o", "s"]}
+    sns.scatterplot(rows, x="hours", y="step", **look, s=36, linewidth=0, ax=ax)
+    steps = rows["step"].nunique()
+    ax.set(xscale="log", ylim=(steps - 0.5, -0.5), xlabel="hours on this machine, estimated", ylabel="")
+    for name, hours in {"a minute": 1 / 60, "an hour": 1, "a day": 24, "a month": 24 * 30}.items():
+        ax.axvline(hours, color="#A6A6A6", linewidth=0.6, linestyle=":", zorder=0)
+        ax.text(hours, -0.65, name, fontsize=6, ha="center")
+    ax.legend(loc="lower right")
     return ax

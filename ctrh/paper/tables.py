@@ -125,39 +125,50 @@ def _cell(row) -> str:
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
-    """The frame of :func:`wide` as a Markdown table, the best in bold."""
-    heads = [*frame.index.names, *(f"{bits}, {who}" for who, bits in frame.columns)]
-    lines = [heads, ["---"] * len(frame.index.names) + ["---:"] * len(frame.columns)]
-    for index, cells in frame.iterrows():
-        lines.append([*index, *(f"*{cell}*" if cell.startswith("*") else cell for cell in cells)])
+    """The frame of :func:`wide` as a Markdown table, each group under a heading of its own, the best in bold."""
+    heads = [frame.index.names[1], *(f"{head}, {who}" for who, head in frame.columns)]
+    lines = [heads, ["---", *["---:"] * len(frame.columns)]]
+    for group, rows in frame.groupby(level=0, sort=False):
+        lines.append([f"*{group}*", *[""] * len(frame.columns)])
+        for (_, name), cells in rows.iterrows():
+            lines.append([name, *(f"*{cell}*" if cell.startswith("*") else cell for cell in cells)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def to_latex(frame: pd.DataFrame, caption: str) -> str:
-    """The frame of :func:`wide` as a LaTeX table (booktabs), the best in bold."""
-    names = len(frame.index.names)
-    owners = [who for who, _ in frame.columns]
-    spans = [(who, owners.count(who)) for who in dict.fromkeys(owners)]
-    top = [""] * names + [rf"\multicolumn{{{count}}}{{c}}{{{_escape(who)}}}" for who, count in spans]
-    heads = [*map(_escape, frame.index.names), *(_escape(bits) for _, bits in frame.columns)]
-    body = []
-    for index, cells in frame.iterrows():
-        texts = [
-            rf"\textbf{{{_escape(cell[1:-1])}}}" if cell.startswith("*") else _escape(cell) for cell in cells
-        ]
-        body.append([*map(_escape, index), *texts])
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{_escape(caption)}}}"]
-    lines += [rf"\begin{{tabular}}{{{'l' * names}{'r' * len(frame.columns)}}}", r"\toprule"]
-    lines += [" & ".join(line) + r" \\" for line in (top, heads)] + [r"\midrule"]
-    lines += [" & ".join(line) + r" \\" for line in body]
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", r"\end{table}"]) + "\n"
+    """The frame of :func:`wide` as a LaTeX table (booktabs) of a page's width, as :func:`to_markdown` has it."""
+    parts = []
+    for group, rows in frame.groupby(level=0, sort=False):
+        heading = pd.DataFrame("", index=[str(group)], columns=frame.columns)
+        # A heading has no width of its own: it runs over the empty cells beside it.
+        italic = heading.style.format_index(lambda text: rf"\rlap{{\textit{{{text}}}}}", escape="latex")
+        parts += [italic, rows.droplevel(0).style.format_index(escape="latex")]
+    for part in parts:
+        part.format(_latex_cell, escape="latex")
+        part.map(lambda cell: "textbf:--rwrap;" if cell.startswith("*") else "")
+    table = parts[0].format_index(escape="latex", axis=1)
+    for part in parts[1:]:
+        table.concat(part)
+    text = table.to_latex(
+        hrules=True,
+        column_format="l" + "r" * len(frame.columns),
+        caption=_escaped(caption),
+        position_float="centering",
+        multicol_align="c",
+    )
+    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
 
 
-def _escape(text: str) -> str:
-    text = text.replace("\\", r"\textbackslash{}")
-    for plain, escaped in {"&": r"\&", "%": r"\%", "_": r"\_", "#": r"\#", "±": r"$\pm$"}.items():
-        text = text.replace(plain, escaped)
-    return text
+def _escaped(text: str) -> str:
+    """As Styler escapes the cells of a table, here of one cell that is nothing else."""
+    cell = pd.DataFrame([text]).style.hide().hide(axis=1).format(escape="latex")
+    return cell.to_latex().splitlines()[1].removesuffix(r" \\").replace("α", r"$\alpha$")
+
+
+def _latex_cell(text: str) -> str:
+    """Half an interval in small print, as nine columns have to fit a page."""
+    mean, sign, half = text.strip("*").partition(" ± ")
+    return rf"{mean}{{\scriptsize$\,\pm$\,{half}}}" if sign else mean
 
 
 def save_table(

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from open_clip.transformer import VisionTransformer
+from torch import Tensor
 
 from ctrh.guide.clip import Guide
-from ctrh.guide.flip import stem_seconds, step_seconds
-from ctrh.guide.masking import patches_left
-from ctrh.paper.ahead import quiet
-from ctrh.paper.hardware import machine
+from ctrh.guide.masking import masked, patches_left
 from ctrh.paper.profiles import CrossConfig
 from ctrh.paper.runs import code_key, versions
+from ctrh.paper.timing import machine, measure
 from ctrh.store import cached_arrays, content_key
 
 VIT = "size of ViT-B-32"
@@ -31,43 +30,42 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
     """
     pictures = cross.speed_pictures
 
-    def measure() -> dict[str, np.ndarray]:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            with quiet():
-                frames = [tower_rows(guide.name, guide.model.visual, pictures, cross.ratios, repeats=3)]
-                if cross.speed_vit:
-                    vit = tower_rows(VIT, _vit_b_32(), max(1, pictures // 3), cross.ratios, repeats=1)
-                    frames.append(vit)
-        finally:
-            torch.set_num_threads(threads)
+    def compute() -> dict[str, np.ndarray]:
+        frames = [tower_rows(guide.name, guide.model.visual, pictures, cross.ratios)]
+        if cross.speed_vit:
+            frames.append(tower_rows(VIT, _vit_b_32(), max(1, pictures // 3), cross.ratios))
         rows = pd.concat(frames, ignore_index=True)
         return {name: np.asarray(rows[name].tolist()) for name in rows}
 
     settings = [pictures, cross.ratios, cross.speed_vit]
     key = content_key(guide.key, settings, machine(), code_key(), versions())
-    return pd.DataFrame(cached_arrays("masking-speed", key, measure))
+    return pd.DataFrame(cached_arrays("masking-speed", key, compute))
 
 
-def tower_rows(
-    name: str, tower: VisionTransformer, pictures: int, ratios: Sequence[float], repeats: int
-) -> pd.DataFrame:
+def tower_rows(name: str, tower: VisionTransformer, pictures: int, ratios: Sequence[float]) -> pd.DataFrame:
     """The rows of one tower, which is not touched, by steps on so many random ``pictures``."""
     visual = copy.deepcopy(tower).requires_grad_(True)
     images = torch.randn(pictures, 3, *visual.image_size, generator=torch.Generator().manual_seed(0))
-    rows = [
-        {
-            "tower": name,
-            "ratio": ratio,
-            "patches": patches_left(visual, ratio),
-            "ms": 1000 * step_seconds(visual, images, ratio, repeats) / pictures,
-        }
-        for ratio in ratios
-    ]
-    whole = rows[0]["ms"]
-    stem = 1000 * stem_seconds(visual, images, repeats) / pictures
-    return pd.DataFrame(rows).assign(speedup=lambda table: whole / table["ms"], transformer=1 - stem / whole)
+
+    def masked_step(ratio: float) -> None:
+        with masked(visual, ratio, seed=0):
+            _backward(visual, visual(images))
+
+    def milliseconds(step) -> float:
+        return measure(step, processor_time=True).of(pictures, 1000).median
+
+    table = pd.DataFrame({"tower": name, "ratio": list(ratios)})
+    table["patches"] = [patches_left(visual, ratio) for ratio in ratios]
+    table["ms"] = [milliseconds(lambda ratio=ratio: masked_step(ratio)) for ratio in ratios]
+    # What comes before the transformer, which masking does not make cheaper.
+    stem = milliseconds(lambda: _backward(visual, visual.conv1(images)))
+    whole = table["ms"].iloc[0]
+    return table.assign(speedup=whole / table["ms"], transformer=1 - stem / whole)
+
+
+def _backward(visual: VisionTransformer, outputs: Tensor) -> None:
+    outputs.sum().backward()
+    visual.zero_grad(set_to_none=True)
 
 
 def _vit_b_32() -> VisionTransformer:

@@ -12,11 +12,11 @@ from pathlib import Path
 import psutil
 import torch
 
-from ctrh.paper.hardware import processor
 from ctrh.paper.launch import cores
 from ctrh.paper.outputs import ROOT
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import versions
+from ctrh.paper.timing import processor
 
 
 def provenance(profile: Profile, training_seconds: float | None = None) -> list[tuple[str, str]]:

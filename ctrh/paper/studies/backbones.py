@@ -8,7 +8,7 @@ from itertools import product
 
 import pandas as pd
 
-from ctrh.backbones import BACKBONES
+from ctrh.backbones import backbone_parts
 from ctrh.paper.costs import Candidate, costs
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, default_settings, make_run
@@ -62,25 +62,6 @@ def mapping(profile: Profile) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).set_index("label here")
 
 
-def mapping_in_words(profile: Profile) -> str:
-    """What :func:`mapping` means for who reads the tables."""
-    rows = mapping(profile)
-    main = dict((name, label) for label, name in profile.study.backbones).get(
-        profile.backbone, profile.backbone
-    )
-    text = f"The other tables of this profile are made with **{main}**, the article's with AlexNet."
-    others = rows[rows.index != rows["row of the article"]]
-    if len(others):
-        stands = ", ".join(f"*{label}* beside {row}" for label, row in others["row of the article"].items())
-        text += (
-            f" The networks here are not the article's: {stands}. Only the kind of network is the same, so a "
-            "published row says what a network of that kind did there, not what ours should do."
-        )
-    if set(rows["its weights"]) == {"frozen"}:
-        text += " All are frozen here: features are compared, not how well networks can be trained on."
-    return text
-
-
 def named_tables(
     rows: pd.DataFrame, numbers: tuple[int, ...], stands_for: Mapping[str, str], profile: Profile
 ) -> dict[int, pd.DataFrame]:
@@ -130,7 +111,7 @@ def cost_rows(profile: Profile) -> pd.DataFrame:
     rows = []
     for (label, candidate), cost in zip(candidates.items(), costs(list(candidates.values())), strict=True):
         guide = guide_of(profile.guide) if candidate.guide else None
-        module, width, _ = BACKBONES[candidate.backbone](guide)
+        module, width, _ = backbone_parts(candidate.backbone, guide)
         parameters = sum(each.numel() for each in module.parameters())
         rows.append(
             {
@@ -152,21 +133,24 @@ def against_cost(tables: Mapping[int, pd.DataFrame], costs: pd.DataFrame, profil
     return table[table["bits"] == profile.study.bits].merge(costs, on="backbone", validate="many_to_one")
 
 
-def best_in_words(against: pd.DataFrame) -> str:
-    """From the rows of :func:`against_cost`: the best network of each data set, and what a faster one would give up."""
-    lines = []
+def best_and_faster(against: pd.DataFrame) -> pd.DataFrame:
+    """From the rows of :func:`against_cost`: the best network of each data set, and the nearest of the faster ones."""
+    rows = []
     for dataset, part in against.groupby("dataset", sort=False):
         best = part.loc[part["mean"].idxmax()]
+        row = {
+            "data set": dataset,
+            "best": best["backbone"],
+            "mAP (%)": best["mean"],
+            "ms": best["encode_ms"],
+        }
         faster = part[part["encode_ms"] < best["encode_ms"]]
-        rest = "no other is faster"
         if len(faster):
             rival = faster.loc[faster["mean"].idxmax()]
-            rest = (
-                f"of the faster ones {rival['backbone']} comes nearest, {best['mean'] - rival['mean']:.1f} points "
-                f"behind at {rival['encode_ms']:.1f} ms"
-            )
-        lines.append(
-            f"- **{dataset}**: best is {best['backbone']} with {best['mean']:.1f} % at {best['encode_ms']:.1f} ms a "
-            f"picture; {rest}."
-        )
-    return "\n".join(lines)
+            row |= {
+                "faster": rival["backbone"],
+                "points less": best["mean"] - rival["mean"],
+                "its ms": rival["encode_ms"],
+            }
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("data set")
