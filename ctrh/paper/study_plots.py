@@ -188,6 +188,7 @@ def hours_of_steps(ax: Axes, rows: pd.DataFrame) -> Axes:
     sns.scatterplot(rows, x="hours", y="step", **look, s=36, linewidth=0, ax=ax)
     steps = rows["step"].nunique()
     ax.set(xscale="log", ylim=(steps - 0.5, -0.5), xlabel="hours on this machine, estimated", ylabel="")
+    ax.xaxis.set_major_formatter("{x:g}")
     for name, hours in {"a minute": 1 / 60, "an hour": 1, "a day": 24, "a month": 24 * 30}.items():
         ax.axvline(hours, color="#A6A6A6", linewidth=0.6, linestyle=":", zorder=0)
         ax.text(hours, -0.65, name, fontsize=6, ha="center")
