@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import Result, timed, timed_with_memory
 from benchmarks.peers import CUT, PEERS
@@ -13,7 +14,7 @@ from ctrh.retrieval.metrics import evaluate
 
 # queries, database, queries that the others are timed on, turns
 SIZES = {
-    "full": ((5000, 176_365, 16, 3), (2000, 18_000, 40, 5)),
+    "full": ((5000, 176_365, 8, 3), (2000, 18_000, 40, 5)),
     "small": ((500, 20_000, 16, 1),),
     "tiny": ((12, 700, 12, 1),),
 }
@@ -29,16 +30,18 @@ def run(scale: str) -> Iterator[Result]:
 
 
 def beside_peers(queries: int, items: int, few: int, turns: int, labels: int = 10) -> Iterator[Result]:
-    """Ours and the others by turns, so that a machine's slow minute meets both; of each the median."""
+    """Ours and the others by turns, so that a machine's slow minute meets both, on as many threads; of each the median."""
     inputs = problem(queries, items, labels)
     dense = signs(*inputs)
     some = dense[0][:few], dense[1], dense[2][:few], dense[3]
-    seconds: dict[object, list[float]] = {}
+    seconds: dict[tuple[str, int], list[float]] = {}
     for _ in range(turns):
         for threads in (1, 2):
-            seconds.setdefault(threads, []).append(timed(lambda t=threads: evaluate(*inputs, ks=(CUT,), threads=t))[0])
-        for name, peer in PEERS.items():
-            seconds.setdefault(name, []).append(timed(peer, *some)[0] * queries / few)
+            ours = timed(lambda threads=threads: evaluate(*inputs, ks=(CUT,), threads=threads))[0]
+            seconds.setdefault(("ours", threads), []).append(ours)
+            with threadpool_limits(threads):
+                for name, peer in PEERS.items():
+                    seconds.setdefault((name, threads), []).append(timed(peer, *some)[0] * queries / few)
     scores = evaluate(inputs[0][:few], inputs[1], inputs[2][:few], inputs[3], ks=(CUT,), ties="stable")
     size = f"{queries} x {items} x {BITS} bits, {labels} labels"
     note = f"; reference extrapolated from {few} queries" if few < queries else ""
@@ -48,8 +51,8 @@ def beside_peers(queries: int, items: int, few: int, turns: int, labels: int = 1
         difference = 0.0 if "scikit" in name else abs(peer(*some, stable=True) - ours)
         for threads in (1, 2):
             # Of each turn's ratio the median: Result takes it from the two times.
-            ratio = float(np.median(np.divide(seconds[name], seconds[threads])))
-            ours_s = float(np.median(seconds[threads]))
+            ratio = float(np.median(np.divide(seconds[name, threads], seconds["ours", threads])))
+            ours_s = float(np.median(seconds["ours", threads]))
             yield Result(f"evaluation, {name}", f"{size}, {threads} threads{note}", ours_s, ratio * ours_s, difference)
 
 
