@@ -96,8 +96,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.chmod(0o666 & ~umask)
         os.replace(temporary, path)
     except Exception as error:
-        if shutil.disk_usage(path.parent).free < 1 << 20:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error) or shutil.disk_usage(path.parent).free < 1 << 20:
+            raise OSError(errno.ENOSPC, full, str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
