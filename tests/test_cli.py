@@ -160,7 +160,7 @@ def test_user_tags_and_no_labels(fit, folder, capsys):
     assert fit("--tags", "user", "--queries", 1) == 0
     assert not (fit.out / "results.csv").exists()
     rows = list(csv.reader(open(fit.out / "tags.csv", newline="")))
-    assert rows[1] == ["00.png", "colour photo red"]
+    assert rows[1] == ["00.png", "colour, photo, red"]
 
 
 def test_refine_prints_or_writes_a_table_like_tags_csv(folder, weights, capsys, tmp_path):

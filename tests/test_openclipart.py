@@ -68,14 +68,14 @@ def test_the_package_becomes_a_photo_folder(source, tmp_path):
     result = convert(source, out, size=32)
     assert rows(out / "tags.csv") == [
         ["image", "tags"],
-        ["animals/birds/duck.png", "duck animal water bird shape"],
-        ["animals/frog.png", "frog animal déjà"],
+        ["animals/birds/duck.png", "duck, animal, water, bird, shape"],
+        ["animals/frog.png", "frog, animal, déjà"],
         ["food/cake.png", ""],
         ["food/milk.png", ""],
-        ["food/tea.png", "tea hash"],
+        ["food/tea.png", "tea, hash"],
     ]
     assert rows(out / "labels.csv")[1:] == [
-        ["animals/birds/duck.png", "animals shapes"],
+        ["animals/birds/duck.png", "animals, shapes"],
         ["animals/frog.png", "animals"],
         ["food/cake.png", "food"],
         ["food/milk.png", "food"],

@@ -47,6 +47,11 @@ def test_other_files_are_refused(path, text):
         read_split(path, "tiny", ["a"], Complaints())
 
 
+def test_a_byte_order_mark_is_no_fault(path, tiny_photos):
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    read_split(path, "tiny", tiny_photos.names, Complaints(strict=True))
+
+
 def test_wrong_data_set_missing_file_and_overlap(path, tiny_photos):
     with pytest.raises(FolderError, match="splits 'tiny', not 'nuswide'"):
         read_split(path, "nuswide", tiny_photos.names, Complaints())

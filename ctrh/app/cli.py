@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import errno
 import importlib
+import logging
 import os
 import re
 import sys
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Pillow's warnings name no file; what is wrong with a picture is said with its name.
             warnings.filterwarnings("ignore", module=r"PIL\.")
             warnings.showwarning = _show_warning
+            log = logging.getLogger("ctrh")
+            log.handlers, log.level = [logging.StreamHandler()], logging.INFO
             # Imported here: --help and a wrong option should not wait for numpy.
             importlib.import_module(f"ctrh.app.commands.{args.command}").run(args)
             sys.stdout.flush()
@@ -78,6 +81,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             args.parser.error("give a QUERY_IMAGE, or --text WORDS in its place")
         if args.text is not None and not args.text.strip():
             args.parser.error("--text is empty: say what to look for")
+    if any("\ud800" <= letter <= "\udfff" for letter in "".join(map(str, vars(args).values()))):
+        args.parser.error("a name or option is not UTF-8: rename the file or folder")
     if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
     return args
@@ -247,6 +252,11 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--common", type=_whole(1), help="photos that a common word needs (default: by size)"
+    )
+    command.add_argument(
+        "--separators",
+        metavar="CHARS",
+        help='what stands between words in a cell, as ";" or " " (default: found by looking)',
     )
     command.add_argument("--drop-untagged", action="store_true", help="leave out photos without tags")
     command.add_argument("--strict", action="store_true", help="stop at damaged pictures and odd rows")

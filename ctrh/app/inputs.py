@@ -35,6 +35,7 @@ def read_photos(args: Namespace, queries: int | None = None, train: int | None =
         least=args.least,
         common=args.common,
         untagged="drop" if args.drop_untagged else "keep",
+        separators=args.separators,
         strict=args.strict,
     )
     untagged = int((photos.tags.sum(axis=1) == 0).sum())
@@ -68,7 +69,7 @@ def encoder_spec(args: Namespace, backbone: str = "guide") -> EncoderSpec:
 def tag_rows(photos: Photos, tags: sp.csr_array) -> list[tuple[str, str]]:
     """(name, words) of every photo, the rows of a tags.csv; the words in the order of the vocabulary."""
     words = [
-        " ".join(photos.vocabulary[column] for column in sorted(tags.indices[start:end]))
+        [photos.vocabulary[column] for column in sorted(tags.indices[start:end])]
         for start, end in zip(tags.indptr, tags.indptr[1:])
     ]
-    return list(zip(photos.names, words, strict=True))
+    return [(name, ", ".join(row)) for name, row in zip(photos.names, words, strict=True)]

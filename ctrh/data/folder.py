@@ -5,8 +5,8 @@
       tags.csv      image,tags        cat.jpg,"cat, garden, nikon"
       labels.csv    image,labels      optional, for evaluation only: cat.jpg,animals
 
-Image names are relative to images/. Words are separated by spaces, commas or semicolons (a cell with commas in
-quotes), so a tag of several words needs another joint: santa_claus.
+Image names are relative to images/. Words are separated by commas (a cell with commas in quotes), semicolons and the
+like, and may then have spaces in them: new york. In a file without any of these, spaces separate.
 
 Photos without a tag. The article removes them. Here they stay in the database, since one wants to find them
 too, but none is a training image. So do pictures that tags.csv does not name. ``untagged="drop"`` is the article's way.
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 import unicodedata
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ def read_folder(
     least: int = 2,
     common: int | None = None,
     untagged: str = "keep",
+    separators: str | None = None,
     strict: bool = False,
 ) -> Photos:
     """The photos of a folder (layout: see the module), in the order of their names.
@@ -52,6 +54,9 @@ def read_folder(
     that so many photos carry; by default MirFlickr's 20 of 25,000 in proportion, within ``least`` and 20.
     ``untagged``: "keep" in the database, or "drop", the photos without a word of the vocabulary.
 
+    ``separators``: what stands between the words of a cell in both tables, as :func:`ctrh.data.tables.read_table` takes
+    it.
+
     Damaged pictures are left out; they, missing files, duplicate rows and the like are named in a
     `FolderWarning` each, which ``strict`` turns into a `FolderError`. What cannot be mended by leaving out raises
     `FolderError` always, in particular a name or link that leads out of the folder.
@@ -60,7 +65,7 @@ def read_folder(
         raise ValueError(f"untagged must be 'keep' or 'drop', got {untagged!r}")
     root, complaints = Path(path), Complaints(strict)
     pictures = _list_pictures(root, complaints)
-    tag_rows = _known(root / "tags.csv", "tags", pictures, complaints)
+    tag_rows = _known(root / "tags.csv", "tags", pictures, complaints, separators)
     bare = sorted(pictures - tag_rows.keys())
     complaints.about(
         root / "tags.csv", "pictures without a row, taken as photos without tags", bare, "add them"
@@ -80,7 +85,7 @@ def read_folder(
         tag_lists = [tag_rows[name].words for name in names]
         images = FileImages(images.root, names)
     tags = tag_matrix(tag_lists, vocabulary)
-    labels, label_names = _read_labels(root / "labels.csv", names, pictures, complaints)
+    labels, label_names = _read_labels(root / "labels.csv", names, pictures, complaints, separators)
     if common is None:
         common = _in_proportion(MIRFLICKR_COMMON, len(names), least)
     split = _split(root, np.diff(tags.indptr) > 0, labels, queries, train, seed)
@@ -107,40 +112,50 @@ def _list_pictures(root: Path, complaints: Complaints) -> set[str]:
         raise FolderError(f"{root} is not a folder: give one that holds images/ and tags.csv")
     if not folder.is_dir():
         raise FolderError(f"{folder} does not exist: put the pictures there")
-    pictures, others = set(), []
+    pictures, others, unnamed = set(), [], []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for file in files:
+            if file.startswith("."):
+                continue
             name = (Path(parent) / file).relative_to(folder).as_posix()
-            if Path(file).suffix.lower() in SUFFIXES:
-                if not (folder / name).resolve().is_relative_to(inside):
+            if not _is_text(name):
+                unnamed.append(os.fsencode(name).decode(errors="replace"))
+            elif Path(file).suffix.lower() in SUFFIXES:
+                if not Path(os.path.realpath(folder / name)).is_relative_to(inside):
                     raise FolderError(
                         f"{folder / name} is a link that leads out of the folder: put the picture itself there"
                     )
                 pictures.add(name)
-            elif not file.startswith((".", "Thumbs.db", "desktop.ini")):
+            elif not file.startswith(("Thumbs.db", "desktop.ini")):
                 others.append(name)
     complaints.about(
         folder, "files of no known picture format", sorted(others), "convert them to JPEG or PNG"
     )
+    remedy = "rename them, for instance by convmv -f latin1 -t utf8"
+    complaints.about(folder, "file names that are not UTF-8", sorted(unnamed), remedy)
+    forms = defaultdict(list)
+    for name in sorted(pictures):
+        forms[unicodedata.normalize("NFC", name)].append(name)
+    alike = [form for form, names in forms.items() if len(names) > 1]
+    complaints.about(folder, "several files whose names look the same", alike, "rename all but one of each")
     return pictures
 
 
-def _known(path: Path, column: str, pictures: set[str], complaints: Complaints) -> dict[str, Row]:
+def _is_text(name: str) -> bool:
+    """False for a name whose bytes are no UTF-8: Python stands for them by halves of characters."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def _known(
+    path: Path, column: str, pictures: set[str], complaints: Complaints, separators: str | None
+) -> dict[str, Row]:
     """The table's rows by picture; rows whose picture does not exist are left out with a complaint."""
-    rows = read_table(path, column, complaints)
-    # A Mac writes é as e and an accent into file names, and as one letter into text.
-    written = {unicodedata.normalize("NFC", name): name for name in pictures}
-    found, missing = {}, []
-    for row in rows:
-        name = written.get(unicodedata.normalize("NFC", row.image))
-        if name is None:
-            missing.append(f"line {row.line}: {row.image}")
-        else:
-            found[name] = row
+    rows = read_table(path, column, complaints, pictures, separators)
+    missing = [f"line {row.line}: {row.image}" for row in rows if row.image not in pictures]
     remedy = f"names are relative to {path.parent / 'images'}, upper and lower case count"
     complaints.about(path, "rows without a picture file", missing, remedy)
-    return found
+    return {row.image: row for row in rows if row.image in pictures}
 
 
 def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImages:
@@ -178,19 +193,23 @@ def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImage
 
 
 def _read_labels(
-    path: Path, names: list[str], pictures: set[str], complaints: Complaints
+    path: Path, names: list[str], pictures: set[str], complaints: Complaints, separators: str | None
 ) -> tuple[np.ndarray | None, tuple[str, ...]]:
     """Labels (N, L) bool in alphabetical order, or None without the file; for evaluation only."""
     if not path.exists():
         return None, ()
-    rows = _known(path, "labels", pictures, complaints)
+    rows = _known(path, "labels", pictures, complaints, separators)
     label_lists = [rows[name].words if name in rows else () for name in names]
     label_names = tuple(sorted(build_vocabulary(label_lists)))
     if not label_names:
         raise FolderError(f"{path} gives no photo a label: fill it in, or remove the file")
     bare = [name for name, labels in zip(names, label_lists, strict=True) if not labels]
     complaints.about(path, "photos without a label, never relevant and never a query", bare, "label them")
-    return tag_matrix(label_lists, label_names).toarray(), label_names
+    labels = tag_matrix(label_lists, label_names).toarray()
+    everywhere = np.flatnonzero(labels[labels.any(axis=1)].all(axis=0) & (len(names) > 1))
+    remedy = "give several words a separator other than spaces, or remove it: it makes every photo relevant"
+    complaints.about(path, "labels of every labelled photo", [label_names[i] for i in everywhere], remedy)
+    return labels, label_names
 
 
 def _in_proportion(of_mirflickr: int, count: int, least: int) -> int:

@@ -46,7 +46,7 @@ def openclipart(queries: int | None = None, train: int | None = None) -> Photos:
     root = find_root(data_dir(), ("openclipart", "clipart"), MARK, "the converted drawings", command)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FolderWarning)  # drawings without tags are part of what users do
-        return replace(read_folder(root, queries=queries, train=train), name="openclipart")
+        return replace(read_folder(root, queries=queries, train=train, separators=" ,"), name="openclipart")
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def convert(source: str | Path, out: str | Path, size: int = 224) -> Conversion:
     skipped = [(drawing.name, reason) for drawing, reason in outcome if reason]
     if not written:
         raise FolderError(f"{source}: none of {len(drawings)} pictures can be read: {skipped[0][1]}")
-    write_table(out / "labels.csv", ("image", "labels"), [(d.name, " ".join(d.labels)) for d in written])
+    write_table(out / "labels.csv", ("image", "labels"), [(d.name, ", ".join(d.labels)) for d in written])
     write_table(out / "skipped.csv", ("name", "reason"), [*skipped, *unread])
-    write_table(out / "tags.csv", ("image", "tags"), [(d.name, " ".join(d.tags)) for d in written])
+    write_table(out / "tags.csv", ("image", "tags"), [(d.name, ", ".join(d.tags)) for d in written])
     return Conversion(tuple(written), tuple(skipped), tuple(unread))
 
 
@@ -130,7 +130,7 @@ def read_tags(path: Path) -> tuple[str, ...]:
     # LookupError: an encoding that does not exist.
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise FolderError(f"no tags: malformed XML ({error})") from error
-    return tuple(dict.fromkeys(word for keyword in keywords for word in split_words(keyword)))
+    return tuple(dict.fromkeys(word for keyword in keywords for word in split_words(keyword, " ,;")))
 
 
 def _keywords(document: bytes) -> list[str]:

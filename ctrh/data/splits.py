@@ -34,7 +34,7 @@ def read_split(path: str | Path, dataset: str, names: Sequence[str], complaints:
     """
     path = Path(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8-sig"))
         if document["format"] != FORMAT:
             raise ValueError(f"format {document['format']!r}, expected {FORMAT!r}")
         wanted = {part: [str(name) for name in document[part]] for part in ("query", "train")}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import re
 import unicodedata
 import warnings
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -17,7 +18,9 @@ from typing import TypeVar
 from ctrh.store import replacing
 
 T = TypeVar("T")
-SEPARATORS = re.compile(r"[\s,;]+")
+# Of the words in a cell. Where a file has any of them, spaces are part of its words: "new york, statue of liberty".
+SEPARATORS = ",;|、，；\n\r"
+log = logging.getLogger(__name__)
 
 
 class FolderError(ValueError):
@@ -66,29 +69,41 @@ class Complaints:
         warnings.warn(message, FolderWarning, stacklevel=3)
 
 
-def split_words(text: str) -> tuple[str, ...]:
-    """The words of a cell: separated by space, comma or semicolon; lower case, each once, in order.
+def split_words(text: str, separators: str) -> tuple[str, ...]:
+    """The words of a cell: separated by any of ``separators``, of which a space stands for all white space; lower case,
+    each once, in order.
 
     Unicode is composed (NFC), so that an é typed on a Mac is the same tag as one typed elsewhere.
     """
-    words = SEPARATORS.split(unicodedata.normalize("NFC", text).lower())
+    between = "[" + re.escape(separators).replace("\\ ", r"\s") + "]"
+    words = (" ".join(word.split()) for word in re.split(between, unicodedata.normalize("NFC", text).lower()))
     return tuple(dict.fromkeys(word for word in words if word))
 
 
-def read_table(path: Path, column: str, complaints: Complaints) -> list[Row]:
+def read_table(
+    path: Path,
+    column: str,
+    complaints: Complaints,
+    pictures: Collection[str] = (),
+    separators: str | None = None,
+) -> list[Row]:
     """The rows of ``path``, a CSV file with the columns ``image`` and ``column``, one row per picture.
 
-    Encoding UTF-8, with or without a byte order mark; cells quoted or not; any line ends. Rows that name the
-    same picture are merged, other columns are left out, both with a complaint. Raises `FolderError` for
-    everything that would change the data unseen: another encoding or separator, a missing column, a row of
-    another width, an open quote, a name that leads out of the folder, no row at all.
+    Encoding UTF-8, with or without a byte order mark; cells quoted or not; any line ends; columns separated by comma,
+    semicolon, tab or bar. ``pictures``: the names there are; a row means one of them exactly, or else in another Unicode
+    form, or below images/. ``separators``: of words; by default :data:`SEPARATORS`, or spaces in a file that has none of
+    them. Rows that name the same picture are merged, other columns are left out, both with a complaint; so do cells that
+    look like something else than words. Raises `FolderError` for everything that would change the data unseen: another
+    encoding, a missing column, a row of another width, an open quote, a name that leads out of the folder, no row.
     """
-    reader = csv.reader(io.StringIO(_decode(path), newline=""), strict=True)
+    text = _decode(path)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, column), strict=True)
+    limit = csv.field_size_limit(len(text) + 1)  # a photo may have as many words as the file holds
     try:
         header = [name.strip().lower() for name in next(reader, [])]
         _check_header(path, header, ("image", column), complaints)
-        rows = [
-            _row(path, line, cells, header, column)
+        table = [
+            (line, _values(path, line, cells, header))
             for line, cells in _lines(reader)
             if any(cell.strip() for cell in cells)
         ]
@@ -97,8 +112,20 @@ def read_table(path: Path, column: str, complaints: Complaints) -> list[Row]:
             f"{path}, line {reader.line_num}: not valid CSV ({error}): look for a quotation mark that is not "
             'closed; a quotation mark inside a cell is written twice ("")'
         ) from error
-    if not rows:
+    finally:
+        csv.field_size_limit(limit)
+    if not table:
         raise FolderError(f"{path} has no rows: write one line per picture below the header image,{column}")
+    _check_cells(path, [(line, values[column].strip()) for line, values in table], complaints)
+    if separators is None:
+        separators = SEPARATORS if any(set(SEPARATORS) & set(values[column]) for _, values in table) else " "
+    known = {unicodedata.normalize("NFC", name): name for name in pictures}
+    rows = [
+        Row(line, _picture(path, line, values["image"], pictures, known), split_words(values[column], separators))
+        for line, values in table
+    ]
+    example = max((row.words for row in rows), key=len)
+    log.info("%s: %s separated by %s, as in: %s", path, column, _named(separators), " | ".join(example[:4]))
     return _merged(path, rows, complaints)
 
 
@@ -142,10 +169,6 @@ def _decode(path: Path) -> str:
 def _check_header(path: Path, header: list[str], needed: tuple[str, str], complaints: Complaints) -> None:
     if not header:
         raise FolderError(f"{path} is empty: its first line must be {','.join(needed)}")
-    if len(header) == 1 and re.search(r"[;\t|]", header[0]):
-        raise FolderError(
-            f"{path}, line 1: columns must be separated by commas, got {header[0]!r}: save it as CSV (comma)"
-        )
     absent = [name for name in needed if name not in header]
     if absent:
         raise FolderError(
@@ -167,15 +190,50 @@ def _lines(reader) -> list[tuple[int, list[str]]]:
     return lines
 
 
-def _row(path: Path, line: int, cells: list[str], header: list[str], column: str) -> Row:
-    where = f"{path}, line {line}"
+def _values(path: Path, line: int, cells: list[str], header: list[str]) -> dict[str, str]:
     if len(cells) != len(header):
         raise FolderError(
-            f"{where}: {len(cells)} cells for {len(header)} columns: separate {column} by spaces, "
-            'or put them in quotes, as in cat.jpg,"cat, garden"'
+            f"{path}, line {line}: {len(cells)} cells for {len(header)} columns: put a cell with several words in "
+            'quotes, as in cat.jpg,"cat, garden"'
         )
-    values = dict(zip(header, map(_active, cells), strict=True))
-    return Row(line, _inside(where, values["image"].strip()), split_words(values[column]))
+    return dict(zip(header, map(_active, cells), strict=True))
+
+
+def _check_cells(path: Path, cells: list[tuple[int, str]], complaints: Complaints) -> None:
+    """Complains of cells that programs write and people do not."""
+    vectors = [f"line {line}: {cell}" for line, cell in cells if re.fullmatch(r"[01]([\s,;|]+[01])+", cell)]
+    complaints.about(path, "rows of 0 and 1", vectors, "write the names in place of the numbers")
+    lists = [f"line {line}: {cell}" for line, cell in cells if re.fullmatch(r"\[.*\]|\(.*\)|\{.*\}", cell, re.S)]
+    complaints.about(path, "lists of a program, brackets and all", lists, "write cat, garden")
+
+
+def _picture(
+    path: Path, line: int, cell: str, pictures: Collection[str], known: dict[str, str]
+) -> str:
+    """The picture that a cell means, else the name it asks for."""
+    if cell in pictures:  # exactly: with a leading space, a colon, or whatever else names are made of
+        return cell
+    name = _inside(f"{path}, line {line}", cell.strip())
+    for candidate in (name, name.removeprefix("images/")):
+        # A Mac writes é as e and an accent into file names, and as one letter into text.
+        form = unicodedata.normalize("NFC", candidate)
+        if candidate in pictures or form in known:
+            return candidate if candidate in pictures else known[form]
+    return name
+
+
+def _delimiter(text: str, column: str) -> str:
+    """What separates the columns: a first line with both names tells."""
+    first = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    for delimiter in ";\t|":
+        if {"image", column} <= {name.strip(' "').lower() for name in first.split(delimiter)}:
+            return delimiter
+    return ","
+
+
+def _named(separators: str) -> str:
+    names = {" ": "spaces", "\n": "line ends", "\r": "line ends"}
+    return " ".join(dict.fromkeys(names.get(separator, separator) for separator in separators))
 
 
 def _inside(where: str, name: str) -> str:
