@@ -6,5 +6,6 @@ if __name__ == "__main__":
     try:
         from ctrh.app.cli import main
     except KeyboardInterrupt:
-        sys.exit("interrupted: start it again")
+        print("interrupted: start it again", file=sys.stderr)
+        sys.exit(130)
     sys.exit(main())

@@ -417,3 +417,18 @@ def test_a_reader_that_stops_early_is_no_error():
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize("module", ["ctrh.app.cli", "ctrh.app.commands.refine", "numpy"])
+def test_an_interruption_during_imports_is_one_line(module):
+    code = f"""if True:
+        import runpy, sys
+        class Stop:
+            def find_spec(self, name, *_):
+                if name == {module!r}:
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Stop())
+        sys.argv = ["ctrh", "refine", "folder"]
+        runpy.run_module("ctrh", run_name="__main__")"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.returncode == 130 and re.fullmatch("interrupted: .*again|interrupted: .*there", ended.stderr.strip())
