@@ -206,7 +206,7 @@ LEFT_OUT = {
     "no row": (lambda root: picture(root / "images/sub/e.png", 7), r"pictures without a row, .*\(1\): sub/e\.png; add"),
     "duplicate": (lambda root: write(root, "tags.csv", (root / "tags.csv").read_bytes() + b"./b.png,garden\n"), r"several rows, .*line 6: b\.png \(first on line 3\)"),
     "column": (lambda root: write(root, "tags.csv", "image,tags,date\na.png,cat,1\nb.png,cat,2\nc.png,cat,3\nd.png,cat,4\n"), r"unknown columns .*'date'"),
-    "HEIC": (lambda root: write(root, "images/e.heic", "x"), r"no known picture format \(1\): e\.heic; convert"),
+    "format": (lambda root: write(root, "images/e.xcf", "x"), r"no known picture format \(1\): e\.xcf; convert"),
     "no label": (lambda root: write(root, "labels.csv", "image,labels\na.png,x\nb.png,x\nc.png,\nd.png,y\n"), r"without a label.*c\.png"),
     "label of nothing": (lambda root: write(root, "labels.csv", (root / "labels.csv").read_bytes() + b"zzz.png,x\n"), r"labels\.csv: rows without a picture file \(1\): line 6: zzz\.png"),
 }  # fmt: skip

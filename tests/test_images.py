@@ -13,6 +13,7 @@ from PIL import Image
 
 from ctrh.data.images import (
     FORMATS,
+    MAX_ASPECT,
     SUFFIXES,
     ArrayImages,
     BadImageError,
@@ -20,6 +21,7 @@ from ctrh.data.images import (
     in_threads,
     open_image,
     square,
+    upright_rgb,
 )
 
 LEFT_RED = np.zeros((6, 8, 3), np.uint8)
@@ -84,6 +86,49 @@ def test_palette_and_grey_transparency_stand_on_white(tmp_path):
 def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
     Image.fromarray(np.array([[0, 0x8000, 0xFFFF]], np.uint16)).save(tmp_path / "scan.png")
     assert np.asarray(open_image(tmp_path / "scan.png", "scan"))[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[1000, 3000, 5000]], np.int32), [0, 127, 255]),
+        (np.array([[-1e9, 0, 1e9]], np.float32), [0, 127, 255]),
+        (np.array([[0.25, np.nan, 0.75]], np.float32), [0, 0, 255]),
+        (np.array([[np.inf, 0.5, 0.25, -np.inf]], np.float32), [255, 255, 0, 0]),
+        (np.full((1, 3), np.nan, np.float32), [0, 0, 0]),
+        (np.full((1, 3), 7, np.int32), [0, 0, 0]),
+    ],
+)
+def test_numbers_without_a_range_are_scaled_by_their_own(tmp_path, values, expected):
+    Image.fromarray(values).save(tmp_path / "depth.tif")
+    assert np.asarray(open_image(tmp_path / "depth.tif", "depth"))[0, :, 0].tolist() == expected
+
+
+def test_a_sixteen_bit_pgm_is_not_clipped(tmp_path):
+    values = np.linspace(0, 65535, 12, dtype=np.uint16).reshape(3, 4)
+    (tmp_path / "scan.pgm").write_bytes(b"P5 4 3 65535\n" + values.astype(">u2").tobytes())
+    assert np.abs(np.asarray(open_image(tmp_path / "scan.pgm", "scan"))[..., 1] - values / 257.0).max() <= 1
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_damaged_metadata_are_no_damaged_pixels(tmp_path, format):
+    path = save(tmp_path / "photo", noise(), format=format, exif=b"Exif\0\0" + b"\xff" * 60)
+    with pytest.warns(UserWarning, match=r"^photo: its EXIF data are damaged"):
+        picture = open_image(path, "photo")
+    assert picture.size == (60, 40)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert upright_rgb(picture).size == (60, 40)
+
+
+@pytest.mark.parametrize("size", [(300_000, 1), (2, 70_000)])
+def test_of_an_endless_strip_the_middle_is_left(tmp_path, size):
+    strip = Image.new("RGB", size, "red")
+    strip.putpixel((size[0] // 2, size[1] // 2), (0, 0, 255))
+    strip.save(tmp_path / "strip.png")
+    found = open_image(tmp_path / "strip.png", "strip")
+    assert max(found.size) <= MAX_ASPECT * min(size) + 1 and min(found.size) == min(size)
+    assert (np.asarray(found)[..., 2] == 255).sum() == 1
 
 
 def jpeg(pixels):

@@ -130,7 +130,7 @@ def _list_pictures(root: Path, complaints: Complaints) -> set[str]:
             elif not file.startswith(("Thumbs.db", "desktop.ini")):
                 others.append(name)
     complaints.about(
-        folder, "files of no known picture format", sorted(others), "convert them to JPEG or PNG"
+        folder, "files of no known picture format", sorted(others), "convert them to JPEG or PNG (HEIC: or pip install 'ctrh[heic]')"
     )
     remedy = "rename them, for instance by convmv -f latin1 -t utf8"
     complaints.about(folder, "file names that are not UTF-8", sorted(unnamed), remedy)

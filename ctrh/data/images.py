@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,14 +13,27 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, features
 
 from ctrh.store import content_key
 
+try:
+    import pillow_heif  # iPhones' format; optional: pip install 'ctrh[heic]'
+except ImportError:
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
+
 # Formats by name, because Pillow's full list runs Ghostscript on anything that looks like PostScript.
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF", "JPEG2000", "PPM")
-SUFFIXES = frozenset(".jpg .jpeg .jpe .jfif .png .gif .webp .bmp .tif .tiff .jp2 .ppm .pgm".split())
+FORMATS += ("AVIF",) * features.check("avif") + ("HEIF",) * bool(pillow_heif)
+SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .gif .webp .bmp .tif .tiff .jp2 .ppm .pgm".split()
+    + [".avif"] * features.check("avif")
+    + [".heic", ".heif"] * bool(pillow_heif)
+)
 MAX_PIXELS = 89_478_485  # Pillow's own limit: 256 MB as RGB
+MAX_ASPECT = 100
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -37,17 +51,48 @@ class BadImageError(ValueError):
         return type(self), (self.name, self.reason)
 
 
-def upright_rgb(picture: Image.Image) -> Image.Image:
-    """The picture as a person sees it: EXIF orientation applied, transparency on white, 16 bits scaled to 8, RGB."""
-    picture = ImageOps.exif_transpose(picture)
+def upright_rgb(picture: Image.Image, name: str = "the picture") -> Image.Image:
+    """The picture as a person sees it: EXIF orientation applied, transparency on white, 16 bits scaled to 8, RGB.
+
+    Numbers without a fixed range (modes I and F) are scaled by theirs. Of a strip longer than ``MAX_ASPECT`` times its
+    width the middle is left: scaled to a network's width it would fill the memory. ``name``: for the warning about an
+    orientation that cannot be read.
+    """
+    picture.load()  # a fault in the pixels is no fault of the metadata
+    try:
+        if "exif" in picture.info:
+            Image.Exif().load(picture.info["exif"])  # of JPEG, Pillow itself passes over what it cannot read
+        picture = ImageOps.exif_transpose(picture)
+    except Exception as error:  # whatever the parser trips over
+        warnings.warn(f"{name}: its EXIF data are damaged ({error}), so it may lie on its side", stacklevel=2)
     if picture.mode.startswith("I;16"):
         # convert("RGB") would clip: everything above 255 of 65,535 turns white.
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    elif picture.mode in ("I", "F"):
+        picture = Image.fromarray(_scaled(np.asarray(picture, dtype=np.float64)))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")
         white = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(white, picture)
-    return picture.convert("RGB")
+    picture = picture.convert("RGB")
+    picture.info.clear()  # what has been applied must not be applied again
+    return _without_ends(picture)
+
+
+def _scaled(values: np.ndarray) -> np.ndarray:
+    """Numbers to uint8, the smallest to 0 and the largest to 255; NaN to 0."""
+    finite = values[np.isfinite(values)]
+    if not finite.size or finite.min() == finite.max():
+        return np.zeros(values.shape, np.uint8)
+    low, high = finite.min(), finite.max()
+    return np.interp(np.nan_to_num(values, nan=low), (low, high), (0, 255)).astype(np.uint8)
+
+
+def _without_ends(picture: Image.Image) -> Image.Image:
+    width, height = picture.size
+    longest = MAX_ASPECT * min(width, height)
+    left, top = max(0, (width - longest) // 2), max(0, (height - longest) // 2)
+    return picture.crop((left, top, width - left, height - top)) if left or top else picture
 
 
 def open_image(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -59,7 +104,7 @@ def open_image(path: Path, name: str, max_pixels: int = MAX_PIXELS) -> Image.Ima
                 raise BadImageError(
                     name, f"{width}x{height} pixels are over the limit of {max_pixels:,}: save it smaller"
                 )
-            return upright_rgb(picture)
+            return upright_rgb(picture, name)
     except (BadImageError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
