@@ -75,6 +75,12 @@ def _plain(part: Any) -> Any:
     raise TypeError(f"cannot name a cached result by a {type(part).__name__}: pass its configuration instead")
 
 
+def sha256(path: Path) -> str:
+    """Of a file's content, in hexadecimal digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yields a temporary path beside ``path`` and moves it there when the block ends without an error.
@@ -134,39 +140,26 @@ def storing(path: Path) -> Iterator[Path]:
         before = checksums.read_text().splitlines()[:1] if checksums.exists() else []
         # Written first, and the one before is kept: killed at any moment, the file that is there can be proved.
         with replacing(checksums) as lines:
-            lines.write_text("\n".join([_checksum(temporary, path.name), *before]))
+            lines.write_text("\n".join([f"{sha256(temporary)}  {path.name}", *before]))
 
 
 def intact(path: Path) -> bool:
     """Whether ``path`` is there as :func:`storing` has left it. Reads it whole once a process; warns with
     :class:`DamagedCache` about one that is not."""
-    fault = _fault(path)
-    if fault:
-        warnings.warn(f"{path} {fault}: it is made again", DamagedCache, stacklevel=2)
-    return fault is None
-
-
-def _fault(path: Path) -> str | None:
-    """None for an intact file, else what is wrong; "" if there is none."""
-    try:
-        state = path.stat()
-        proved = _proved(path, (state.st_ino, state.st_size, state.st_mtime_ns))
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"
-    return None if proved else "is not what was written"
+    if not path.exists():
+        return False
+    state = path.stat()
+    proved = _proved(path, (state.st_ino, state.st_size, state.st_mtime_ns))
+    if not proved:
+        warnings.warn(f"{path} is not what was written: it is made again", DamagedCache, stacklevel=1)
+    return proved
 
 
 @cache
 def _proved(path: Path, state: tuple[int, ...]) -> bool:
     checksums = _checksums(path)
-    return checksums.exists() and _checksum(path, path.name) in checksums.read_text(errors="replace").splitlines()
-
-
-def _checksum(path: Path, name: str) -> str:
-    with open(path, "rb") as file:
-        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {name}"
+    lines = checksums.read_text(errors="replace").splitlines() if checksums.exists() else []
+    return bool(lines) and f"{sha256(path)}  {path.name}" in lines
 
 
 def _checksums(path: Path) -> Path:
@@ -204,7 +197,7 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 def cached_file(path: Path, write: Callable[[Path], None]) -> Path:
     """``path``, by ``write(temporary)`` if it is not there already. ``path`` must name all that ``write`` depends on."""
-    if _fault(path) is not None:
+    if not intact(path):
         with one_at_a_time(path):
             if not intact(path):
                 with storing(path) as temporary:
@@ -261,7 +254,7 @@ def cached_rows(
         return dict(compute(rows))
     path = stored_path(name, key)
     nothing = {"rows": np.empty(0, dtype=np.int64)}
-    known = nothing if _fault(path) is not None else _arrays(path)
+    known = _arrays(path) if intact(path) else nothing
     if not np.isin(rows, known["rows"]).all():
         with one_at_a_time(path):
             known = _arrays(path) if intact(path) else nothing

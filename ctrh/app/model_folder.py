@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,7 +12,7 @@ from typing import Any
 
 from filelock import Timeout
 
-from ctrh.store import content_key, file_lock, prepare_folder, replacing
+from ctrh.store import content_key, file_lock, prepare_folder, replacing, sha256
 
 CONFIG, WEIGHTS, INDEX, NAMES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
 TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
@@ -81,7 +80,7 @@ def begin(out: Path) -> None:
 
 def finish(out: Path, about: Mapping[str, Any]) -> None:
     """Writes the configuration, with the digests of the parts: from here on ``out`` is a model."""
-    digests = {name: _digest(out / name) for name in PARTS if (out / name).exists()}
+    digests = {name: sha256(out / name) for name in PARTS if (out / name).exists()}
     write_json(out / CONFIG, {"version": VERSION, **about, "files": digests})
 
 
@@ -102,7 +101,7 @@ def read_config(path: Path) -> dict[str, Any]:
     for name, digest in files.items():
         if not (path / name).is_file():
             raise ValueError(f"{path / name} is missing: {again}")
-        if _digest(path / name) != digest:
+        if sha256(path / name) != digest:
             raise ValueError(f"{path / name} is damaged or of another fit than {CONFIG}: {again}")
     return config
 
@@ -112,6 +111,3 @@ def write_json(path: Path, value: object) -> None:
         temporary.write_text(json.dumps(value, ensure_ascii=False, indent=1), encoding="utf-8")
 
 
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

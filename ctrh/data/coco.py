@@ -15,14 +15,14 @@ import hashlib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ctrh.data.flickr import HashingTask, Index, build_photos, cached_index, data_dir, find_root, read_bytes
+from ctrh.data.flickr import Index, Problems, build_photos, cached_index, data_dir, find_root, read_bytes
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
 from ctrh.data.tables import Complaints, FolderError, reading
@@ -101,14 +101,8 @@ def _files(root: Path) -> dict[str, Path]:
 
 
 def _read_index(files: Mapping[str, Path]) -> Index:
-    problems: list[HashingTask] = []
-
-    def note(
-        file: Path, what: str, cases: Sequence[str], remedy: str = "compare with the official file"
-    ) -> None:
-        if cases:
-            problems.append(HashingTask(str(file), what, tuple(cases), remedy))
-
+    problems = Problems()
+    note = problems.note
     names = _names(files)
     sentences = _sentences(files, names, note)
     classes: dict[int, str] = {}

@@ -23,16 +23,6 @@ TRIES, PAUSE, TIMEOUT = 3, 1.0, 30.0
 SLOWEST, STALL = 1000, 60.0
 # A body whose length nobody has announced may be endless.
 UNANNOUNCED = 4 << 30
-# urllib's usual ones without those for ftp and files, to which a server could redirect.
-HANDLERS = (
-    urllib.request.ProxyHandler,
-    urllib.request.HTTPHandler,
-    urllib.request.HTTPSHandler,
-    urllib.request.HTTPRedirectHandler,
-    urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.HTTPErrorProcessor,
-    urllib.request.UnknownHandler,
-)
 
 
 class DownloadError(ValueError):
@@ -120,11 +110,8 @@ def _go_on(url: str, part: Path, have: int, size: int | None, pace: _Pace) -> bo
         known, _, version = _origin(part).read_text().partition("\n") if _origin(part).exists() else ("", "", "")
         if known == url:
             headers["If-Range"] = version
-    opener = urllib.request.OpenerDirector()
-    for handler in HANDLERS:
-        opener.add_handler(handler())
     try:
-        answer = opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
+        answer = urllib.request.build_opener(_NoFtp).open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
             # Nothing beyond: it was whole already, or is of another file, which the checks will tell.
@@ -162,6 +149,13 @@ def _range(answer: http.client.HTTPResponse, have: int) -> tuple[int, int | None
     return 0, answer.length
 
 
+class _NoFtp(urllib.request.FTPHandler):
+    """The one other kind of address that urllib would let a server redirect to."""
+
+    def ftp_open(self, _: urllib.request.Request) -> None:
+        raise DownloadError("only http and https are understood")
+
+
 class _Pace:
     """Of all connections to one address."""
 
@@ -180,16 +174,12 @@ class _Pace:
 
 def _blocks(answer: http.client.HTTPResponse, pace: _Pace) -> Iterator[bytes]:
     block = bytearray()
-    try:
-        while piece := answer.read1(BLOCK):  # what is there, so that a trickle is seen
-            pace.more(len(piece))
-            block += piece
-            if len(block) >= BLOCK:
-                yield bytes(block)
-                block.clear()
-    except (OSError, http.client.HTTPException):
-        yield bytes(block)
-        raise
+    while piece := answer.read1(BLOCK):  # what is there, so that a trickle is seen
+        pace.more(len(piece))
+        block += piece
+        if len(block) >= BLOCK:
+            yield bytes(block)
+            block.clear()
     yield bytes(block)
 
 

@@ -23,16 +23,25 @@ from ctrh.store import cached_arrays, content_key
 
 # A file that so many photos share is no photo but Flickr's picture that says "no longer available".
 PLACEHOLDER = 10
+COMPARE = "compare with the official archives"
 
 
 @dataclass(frozen=True)
-class HashingTask:
+class Problem:
     """Something odd in a text file, as `Complaints.about` takes it; kept with what was read, to be told every time."""
 
     file: str
     what: str
     cases: tuple[str, ...]
     remedy: str
+
+
+class Problems(list[Problem]):
+    """All of them, in the order in which they were found."""
+
+    def note(self, file: Path, what: str, cases: Sequence[str], remedy: str = COMPARE) -> None:
+        if cases:
+            self.append(Problem(str(file), what, tuple(cases), remedy))
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ class Index:
     common: np.ndarray
     labels: np.ndarray
     label_names: tuple[str, ...]
-    problems: tuple[HashingTask, ...]
+    problems: tuple[Problem, ...]
 
 
 def data_dir() -> Path:
@@ -129,7 +138,7 @@ def cached_index(name: str, key: str, read: Callable[[], Index]) -> Index:
         labels=np.unpackbits(found["labels"], axis=1, count=len(labels)).astype(bool),
         label_names=labels,
         problems=tuple(
-            HashingTask(file, what, tuple(cases), remedy)
+            Problem(file, what, tuple(cases), remedy)
             for file, what, cases, remedy in json.loads(found["problems"].tobytes())
         ),
     )

@@ -15,7 +15,7 @@ from typing import TypeVar
 import numpy as np
 from PIL import Image, ImageOps, features
 
-from ctrh.store import content_key
+from ctrh.store import content_key, sha256
 
 try:
     import pillow_heif  # iPhones' format; optional: pip install 'ctrh[heic]'
@@ -176,8 +176,7 @@ class FileImages:
 
     def _file_digest(self, name: str) -> str:
         try:
-            with open(self.root / name, "rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
+            return sha256(self.root / name)
         except OSError as error:
             raise BadImageError(name, f"cannot be read ({error.strerror})") from error
 

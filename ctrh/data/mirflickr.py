@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from ctrh.data.flickr import (
-    HashingTask,
     Index,
+    Problems,
     build_photos,
     cached_index,
     data_dir,
@@ -139,14 +139,8 @@ def _parse(
     common_tags: bytes,
     listed: Sequence[str],
 ) -> Index:
-    problems: list[HashingTask] = []
-
-    def note(
-        file: Path, what: str, cases: Sequence[str], remedy: str = "compare with the official archives"
-    ) -> None:
-        if cases:
-            problems.append(HashingTask(str(file), what, tuple(cases), remedy))
-
+    problems = Problems()
+    note = problems.note
     tag_folder, annotations = root / "mirflickr" / "meta" / "tags", root / "mirflickr25k_annotations_v080"
     numbers = sorted({*pictures, *tag_files})
     if len(numbers) != PHOTOS or numbers[-1] != PHOTOS:

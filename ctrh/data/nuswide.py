@@ -13,7 +13,6 @@ twice, under two names, and are counted twice here as elsewhere.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from array import array
 from collections import Counter, defaultdict, deque
@@ -25,8 +24,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from ctrh.data.flickr import (
-    HashingTask,
     Index,
+    Problems,
     build_photos,
     cached_index,
     data_dir,
@@ -38,12 +37,11 @@ from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
 from ctrh.data.tables import Complaints, FolderError
 from ctrh.progress import progress
-from ctrh.store import content_key
+from ctrh.store import content_key, sha256
 
 PHOTOS, CONCEPTS, ALL_TAGS, COMMON_TAGS = 269_648, 81, 5_018, 1_000
 GET = "python -m ctrh data nuswide DIR"
 FOLDERS = ("nuswide", "NUS-WIDE", "nus-wide", "nus_wide")
-COMPARE = "compare with the official archives"
 
 # The article's 181,365 photos are those of the ten concepts that have one of the 1,000 tags.
 ARTICLE = Protocol("article", 10, 5_000, 10_500, "all", tagged="common", labelled=True, photos=181_365)
@@ -116,14 +114,9 @@ def read_index(root: Path) -> Index:
         more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
         raise FolderError(f"{root} lacks {', '.join(absent[:5])}{more}: {GET}")
     key = content_key(
-        "1", str(root.resolve()), concepts, [_digest(path) for path in (*texts, *labels.values())]
+        "1", str(root.resolve()), concepts, [sha256(path) for path in (*texts, *labels.values())]
     )
     return cached_index("nuswide", key, lambda: _Parser(root).index(labels))
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class _Parser:
@@ -132,11 +125,8 @@ class _Parser:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.tags = root / "NUS_WID_Tags"
-        self.problems: list[HashingTask] = []
-
-    def note(self, file: Path, what: str, cases: Sequence[str], remedy: str = COMPARE) -> None:
-        if cases:
-            self.problems.append(HashingTask(str(file), what, tuple(cases), remedy))
+        self.problems = Problems()
+        self.note = self.problems.note
 
     def lines(self, path: Path, expected: int | None = None) -> list[str]:
         """The file's lines; blank ones, Latin-1 and another number of lines than the official one are noted."""

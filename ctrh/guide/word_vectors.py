@@ -5,7 +5,6 @@ Letters: C tags, D width of a word vector.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,7 +16,9 @@ import numpy as np
 
 from ctrh.data.photos import Photos
 from ctrh.guide.weights import weights_folder
-from ctrh.store import cached_arrays, content_key
+from ctrh.store import cached_arrays, content_key, sha256
+
+_sha256 = lru_cache(maxsize=4)(sha256)  # of gigabytes
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def word_vectors(photos: Photos, config: TrainedVectors | StoredVectors) -> Word
         )
     else:
         path = config.find()
-        key = content_key(_checksum(path), photos.vocabulary)
+        key = content_key(_sha256(path), photos.vocabulary)
         stored = cached_arrays("word2vec", key, lambda: _looked_up(path, photos.vocabulary))
     return WordVectors(**stored)
 
@@ -159,9 +160,3 @@ def _rows(
         vectors.append(np.mean(parts, axis=0) if parts else np.zeros(width))
         found.append("whole" if whole else "parts" if parts else "missing")
     return {"vectors": np.asarray(vectors, dtype=np.float32), "found": np.asarray(found)}
-
-
-@lru_cache(maxsize=4)
-def _checksum(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ctrh.store import cache_dir, content_key, replacing
+from ctrh.store import cache_dir, content_key, replacing, sha256
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,7 @@ def record_path(folder: Path, step: str) -> Path:
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str | None]:
     """Name -> SHA-256 of files in ``folder``, None for those that are not there."""
-    return {name: _digest(folder / name) for name in names}
-
-
-def _digest(path: Path) -> str | None:
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return {name: sha256(folder / name) if (folder / name).is_file() else None for name in names}
 
 
 def written(folder: Path) -> dict[str, int]:
