@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from ctrh.paper.statistics import interval
 from ctrh.paper.tables import (
     article_table,
     beside_published,
@@ -15,9 +16,6 @@ from ctrh.paper.tables import (
     wide,
 )
 from profiles.demo import PROFILE as DEMO
-
-DEMO = DEMO
-
 
 TOP = f"map_{DEMO.top}"
 
@@ -46,6 +44,17 @@ def test_interval_is_students():
         values = rows.loc[chosen, "value"]
         low, high = stats.t.interval(0.95, 4, values.mean(), values.sem())
         assert (line.mean, line.low, line.high, line.seeds) == pytest.approx((values.mean(), low, high, 5))
+
+
+def test_interval_is_over_queries_too_where_they_are_known():
+    generator = np.random.default_rng(1)
+    rows = grid(metrics=("map_all",))
+    rows["ap"] = [value + generator.normal(size=20) for value in rows["value"]]
+    line = over_seeds(rows, BY).iloc[0]
+    values = np.stack(rows["ap"].iloc[:3].tolist())
+    assert (line["low"], line["high"]) == pytest.approx(interval(values)[1:])
+    one = over_seeds(rows[rows["seed"] == 0], BY).iloc[0]
+    assert (one["low"], one["high"]) == pytest.approx(interval(values[:1])[1:])
 
 
 def test_one_seed_has_no_interval():
@@ -150,6 +159,9 @@ def test_saved_in_three_formats_the_same_each_time(tmp_path, monkeypatch):
     files = {each.name: each.read_bytes() for each in path.parent.iterdir()}
     assert set(files) == {"table1.csv", "table1.md", "table1.tex"}
     pd.testing.assert_frame_equal(pd.read_csv(path), table, check_dtype=False, rtol=1e-8)
-    assert b"mAP@all. Measured: profile demo; published" in files["table1.md"]
+    assert (
+        "mAP@all. Measured: profile demo; ±: half of a 95 % interval over seeds and queries; published".encode()
+        in files["table1.md"]
+    )
     save_table(table, "table1", DEMO, titles={"map_all": "mAP@all"})
     assert files == {each.name: each.read_bytes() for each in path.parent.iterdir()}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ctrh.paper.runs import RunResult
+from ctrh.paper.runs import RunResult, average_precisions
 from ctrh.paper.statistics import VERDICTS, interval, verdict
 from ctrh.retrieval.codes import code_statistics
 
@@ -22,9 +22,8 @@ def precisions(results: Iterable[RunResult]) -> Precisions:
     """
     found: Precisions = {}
     for result in results:
-        run, scores = result.run, result.scores
-        values = {"map_all": scores.ap_all, **{f"map_{k}": ap for k, ap in zip(scores.ks, scores.ap_at)}}
-        for metric, ap in values.items():
+        run = result.run
+        for metric, ap in average_precisions(result.scores).items():
             seeds = found.setdefault((run.data.name, run.bits, metric, run.label or run.method), {})
             if run.seed in seeds:
                 raise ValueError(f"two runs are called {run}")

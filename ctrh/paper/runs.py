@@ -135,12 +135,13 @@ class RunResult:
     encode_seconds: float
 
     def rows(self) -> pd.DataFrame:
-        """One row a metric; mAP in percent, ``encode_ms`` per image. ``note`` says when codes have collapsed."""
+        """One row a metric; mAP in percent, ``encode_ms`` per image. ``note`` says when codes have collapsed; ``ap``:
+        the (Q,) percents whose mean a mAP is, None for other metrics."""
         health = code_statistics(self.database_codes)
         images = len(self.query_codes) + len(self.database_codes)
+        ap = average_precisions(self.scores)
         metrics = {
-            "map_all": 100 * self.scores.map_all,
-            **{f"map_{k}": 100 * value for k, value in self.scores.map_at.items()},
+            **{name: 100 * values.mean() for name, values in ap.items()},
             "unique_codes": health.unique,
             "constant_bits": health.constant_bits,
             "bit_correlation": health.mean_correlation,
@@ -157,8 +158,16 @@ class RunResult:
             "bits": run.bits,
             "seed": run.seed,
         }
-        rows = [{**about, "metric": name, "value": value} for name, value in metrics.items()]
+        rows = [
+            {**about, "metric": name, "value": value, "ap": 100 * ap[name] if name in ap else None}
+            for name, value in metrics.items()
+        ]
         return pd.DataFrame(rows).assign(note="collapsed" if health.collapsed else "", run=self.key)
+
+
+def average_precisions(scores: Scores) -> dict[str, np.ndarray]:
+    """ "map_all" and "map_k" -> (Q,) in [0, 1], of which they are the means."""
+    return {"map_all": scores.ap_all, **{f"map_{k}": ap for k, ap in zip(scores.ks, scores.ap_at)}}
 
 
 def run_grid(runs: Iterable[Run], jobs: int | None = None) -> pd.DataFrame:

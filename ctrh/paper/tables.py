@@ -11,7 +11,7 @@ import pandas as pd
 from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.profiles import Profile
 from ctrh.paper.published import TABLES, published_table
-from ctrh.paper.statistics import half_width
+from ctrh.paper.statistics import interval
 from ctrh.store import replacing
 
 NAMES = {
@@ -34,20 +34,22 @@ def score_titles(profile: Profile) -> dict[str, str]:
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Rows with ``value`` and ``seed`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
+    """Rows with ``value``, ``seed`` and maybe ``ap`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
 
-    ``low`` and ``high`` bound the mean with 95 % confidence (Student's t over seeds); NaN for a single seed, which
-    says nothing about the spread. Groups keep the order in which they first appear. Raises ``ValueError`` when a
-    seed comes twice in a group: its runs differ in something that ``by`` does not name.
+    ``low`` and ``high`` are those of :func:`ctrh.paper.statistics.interval`, over seeds and queries where ``ap`` is
+    known, else over seeds; NaN where neither is more than one. Groups keep the order in which they first appear. Raises
+    ``ValueError`` when a seed comes twice in a group: its runs differ in something that ``by`` does not name.
     """
     if rows.duplicated([*by, "seed"]).any():
         raise ValueError(f"several runs of the same seed in a group: {list(by)} do not tell the rows apart")
-    groups = rows.groupby(list(by), sort=False)["value"]
-    table = groups.agg(mean="mean", spread="std", seeds="count").reset_index()
-    half = half_width(table.pop("spread"), table["seeds"])
-    table.insert(table.columns.get_loc("mean") + 1, "low", table["mean"] - half)
-    table.insert(table.columns.get_loc("mean") + 2, "high", table["mean"] + half)
-    return table
+    lines = []
+    for key, group in rows.groupby(list(by), sort=False):
+        known = "ap" in group and group["ap"].notna().all()
+        values = np.stack(group["ap"].tolist()) if known else group[["value"]].to_numpy()  # (S, Q) or (S, 1)
+        lines.append((*key, group["value"].mean(), *interval(values)[1:], len(group)))
+    return pd.DataFrame(lines, columns=[*by, "mean", "low", "high", "seeds"]).replace(
+        [-np.inf, np.inf], np.nan
+    )
 
 
 def beside_published(measured: pd.DataFrame, number: int, profile: Profile) -> pd.DataFrame:
@@ -85,8 +87,7 @@ def article_table(
 def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
     """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, measured and published apart.
 
-    The best measured number of a column is marked by asterisks; a measured number of several seeds has ± half of
-    its interval. ``table`` must be of one metric (``ValueError``).
+    The best measured number of a column is marked by asterisks; a measured number has ± half of its interval. ``table`` must be of one metric (``ValueError``).
     """
     if table["metric"].nunique() != 1:
         raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
@@ -120,7 +121,7 @@ def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
 
 
 def _cell(row) -> str:
-    text = f"{row.mean:.2f}" if row.seeds < 2 else f"{row.mean:.2f} ± {(row.high - row.low) / 2:.2f}"
+    text = f"{row.mean:.2f} ± {(row.high - row.low) / 2:.2f}" if row.high > row.low else f"{row.mean:.2f}"
     return f"*{text}*" if row.best else text
 
 
@@ -188,6 +189,8 @@ def save_table(
     for metric, part in table.groupby("metric", sort=False):
         title = (titles or {}).get(metric, metric)
         caption = f"{title}. Measured: profile {profile.name}"
+        over = "seeds and queries" if part["seeds"].max() > 1 else "queries"
+        caption += f"; ±: half of a 95 % interval over {over}" if part["high"].notna().any() else ""
         caption += "; published: the article's own data and settings." if _has_published(part) else "."
         frame = wide(part.replace({name: dict(printed or {})}), name, profile)
         markdown.append(f"{caption}\n\n{to_markdown(frame)}")

@@ -17,7 +17,7 @@ from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_
 from ctrh.paper.grid import compute_missing
 from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import CrossData
-from ctrh.paper.runs import SCORING, Run, trained
+from ctrh.paper.runs import SCORING, Run, average_precisions, trained
 from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
@@ -156,22 +156,22 @@ class CrossResult:
         collapsed = any(code_statistics(codes).collapsed for codes in self.codes.values())
         rows = []
         for direction, scores in self.scores.items():
-            metrics = {"map_all": scores.map_all, **{f"map_{k}": value for k, value in scores.map_at.items()}}
             rows += [
-                {**about, "direction": direction, "metric": name, "value": 100 * value}
-                for name, value in metrics.items()
+                {**about, "direction": direction, "metric": name, "value": 100 * ap.mean(), "ap": 100 * ap}
+                for name, ap in average_precisions(scores).items()
             ]
         return pd.DataFrame(rows).assign(note="collapsed" if collapsed else "")
 
     def on_unseen(self) -> pd.DataFrame:
         """As ``rows``, mAP@all alone, over the part of the database whose labels no method was shown."""
         pairs, rows = self.run.task, self.rows()
-        values = {
-            direction: 100 * scored(self.codes, pairs, pairs.unseen, direction, ()).map_all
+        ap = {
+            direction: average_precisions(scored(self.codes, pairs, pairs.unseen, direction, ()))["map_all"]
             for direction in DIRECTIONS
         }
-        kept = rows[rows["metric"] == "map_all"]
-        return kept.assign(value=kept["direction"].map(values), metric="map_unseen")
+        kept = rows[rows["metric"] == "map_all"].drop(columns="ap")
+        kept = kept.assign(ap=kept["direction"].map(ap), metric="map_unseen")
+        return kept.assign(value=100 * kept["ap"].map(np.mean), ap=100 * kept["ap"])
 
 
 def scored(
