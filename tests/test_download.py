@@ -120,7 +120,7 @@ def test_nothing_there_and_no_server(site, target):
 
 
 def test_a_full_disk_is_told_and_freed(site, target, monkeypatch):
-    def full(answer, pace):
+    def full(answer):
         yield DATA[:3000]
         raise OSError(errno.ENOSPC, "No space left on device")
 

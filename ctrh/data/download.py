@@ -17,10 +17,10 @@ from pathlib import Path
 from ctrh.progress import progress
 
 BLOCK = 1 << 20
-# Of a cut connection; one that brought something new does not count.
+# Of a cut connection; one that brought a block does not count.
 TRIES, PAUSE, TIMEOUT = 3, 1.0, 30.0
-# Bytes a second, over so many seconds: a server that sends less holds on to us for nothing.
-SLOWEST, STALL = 1000, 60.0
+# Seconds for a block: a server that takes longer holds on to us for nothing.
+STALL = 600.0
 # A body whose length nobody has announced may be endless.
 UNANNOUNCED = 4 << 30
 
@@ -78,11 +78,11 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
     """Brings ``part`` to its full length. Raises what urllib raises when the connection breaks too often."""
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise DownloadError("only http and https are understood")
-    left, pace = TRIES, _Pace()
+    left = TRIES
     while True:
         have = part.stat().st_size if part.exists() else 0
         try:
-            if _go_on(url, part, have, size, pace):
+            if _go_on(url, part, have, size):
                 return
         except urllib.error.HTTPError as error:
             if error.code < 500:
@@ -94,13 +94,13 @@ def _fetch(url: str, part: Path, size: int | None) -> None:
             reason = error
         else:
             reason = DownloadError("the connection was cut")
-        left = TRIES if part.exists() and part.stat().st_size > have else left - 1
+        left = TRIES if part.exists() and part.stat().st_size > have + BLOCK else left - 1
         if not left:
             raise reason
         time.sleep(PAUSE)
 
 
-def _go_on(url: str, part: Path, have: int, size: int | None, pace: _Pace) -> bool:
+def _go_on(url: str, part: Path, have: int, size: int | None) -> bool:
     """One connection: appends what is missing of ``part``, or begins anew; whether it has all of the file."""
     if have and have == size:
         return True
@@ -131,7 +131,7 @@ def _go_on(url: str, part: Path, have: int, size: int | None, pace: _Pace) -> bo
             file.seek(begin)
             file.truncate()
             total = None if whole is None else -(-(whole - begin) // BLOCK)
-            for block in progress(_blocks(answer, pace), f"{part.stem}, MB", total):
+            for block in progress(_blocks(answer), f"{part.stem}, MB", total):
                 if file.tell() + len(block) > most:
                     _remove(part)
                     raise DownloadError(f"sends more than {most:,} bytes: another file")
@@ -156,30 +156,15 @@ class _NoFtp(urllib.request.FTPHandler):
         raise DownloadError("only http and https are understood")
 
 
-class _Pace:
-    """Of all connections to one address."""
-
-    def __init__(self) -> None:
-        self.began, self.got = time.monotonic(), 0
-
-    def more(self, size: int) -> None:
-        """Raises `DownloadError` when too little has come of late."""
-        self.got += size
-        seconds = time.monotonic() - self.began
-        if seconds >= STALL:
-            if self.got < SLOWEST * seconds:
-                raise DownloadError(f"sends less than {SLOWEST:,} bytes a second")
-            self.began, self.got = time.monotonic(), 0
-
-
-def _blocks(answer: http.client.HTTPResponse, pace: _Pace) -> Iterator[bytes]:
-    block = bytearray()
+def _blocks(answer: http.client.HTTPResponse) -> Iterator[bytes]:
+    block, until = bytearray(), time.monotonic() + STALL
     while piece := answer.read1(BLOCK):  # what is there, so that a trickle is seen
-        pace.more(len(piece))
+        if time.monotonic() > until:
+            raise DownloadError(f"sends less than {BLOCK:,} bytes in {STALL:.0f} seconds")
         block += piece
         if len(block) >= BLOCK:
             yield bytes(block)
-            block.clear()
+            block, until = bytearray(), time.monotonic() + STALL
     yield bytes(block)
 
 

@@ -104,14 +104,8 @@ class PostgresIndex:
                     connection.execute(f"SET LOCAL lock_timeout = {1000 * LONGEST_WAIT:.0f}")
                 (stamp,) = connections[0].execute("SELECT gen_random_uuid()::text").fetchone()
                 for part, connection in enumerate(connections):
-                    about = {
-                        "ctrh": VERSION,
-                        "set": stamp,
-                        "bits": bits,
-                        "config": asdict(config),
-                        "part": part,
-                        "parts": len(servers),
-                    }
+                    about = {"ctrh": VERSION, "set": stamp, "bits": bits, "config": asdict(config)}
+                    about |= {"part": part, "parts": len(servers)}
                     if _there(connection, table):  # in any schema that is looked in, PostgreSQL's own among them
                         raise psycopg.errors.DuplicateTable
                     connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
@@ -120,9 +114,8 @@ class PostgresIndex:
                             table, sql.Literal(width)
                         )
                     )
-                    connection.execute(
-                        sql.SQL("COMMENT ON TABLE {} IS {}").format(table, sql.Literal(json.dumps(about)))
-                    )
+                    comment = sql.SQL("COMMENT ON TABLE {} IS {}")
+                    connection.execute(comment.format(table, sql.Literal(json.dumps(about))))
             # The second: somebody made it between the look and the making.
             except (psycopg.errors.DuplicateTable, psycopg.errors.UniqueViolation) as error:
                 raise ValueError(f"there is a table {name!r} already: open it, or drop it first") from error
@@ -239,26 +232,25 @@ class PostgresIndex:
         ``partial``: without those that do not answer, as long as one does.
         """
 
-        def try_twice(part: int) -> T | psycopg.OperationalError:
+        def attempt(part: int) -> tuple[T | None, psycopg.OperationalError | None]:
             try:
                 try:
-                    return work(self._connect(part))
+                    return work(self._connect(part)), None
                 except psycopg.OperationalError:
                     if not self._connections[part].closed:
                         raise  # it is there, and was not lost: too slow, out of memory
-                    return work(self._connect(part))
+                    return work(self._connect(part)), None
             except psycopg.OperationalError as error:
-                error.add_note(f"server {part + 1} of {len(self.servers)} of the table {self.name!r}")
-                return error
+                return None, error
 
-        outcomes = list(self._threads.map(try_twice, range(len(self.servers))))
-        failures = [each for each in outcomes if isinstance(each, psycopg.OperationalError)]
-        if failures and (not partial or len(failures) == len(outcomes)):
-            raise failures[0]
-        if failures:
-            silent = f"{len(failures)} of {len(outcomes)} servers do not answer, their codes are missing"
-            warnings.warn(f"{silent}: {failures[0]}", PartialAnswer, stacklevel=3)
-        return [each for each in outcomes if not isinstance(each, psycopg.OperationalError)]
+        outcomes = list(self._threads.map(attempt, range(len(self.servers))))
+        errors = [error for _, error in outcomes if error]
+        if errors and (not partial or len(errors) == len(outcomes)):
+            raise errors[0]
+        if errors:
+            silent = f"{len(errors)} of {len(outcomes)} servers do not answer, their codes are missing"
+            warnings.warn(f"{silent}: {errors[0]}", PartialAnswer, stacklevel=3)
+        return [found for found, error in outcomes if not error]
 
     def _nearest(
         self, connection: psycopg.Connection, queries: np.ndarray, k: int
