@@ -5,6 +5,8 @@ import pickle
 import subprocess
 import sys
 import urllib.error
+import warnings
+import zipfile
 
 import numpy as np
 import open_clip
@@ -12,6 +14,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from open_clip.factory import _MODEL_CONFIGS
+from open_clip.model import CLIP
 from open_clip.pretrained import _PRETRAINED, _pcfg
 from PIL import Image
 from safetensors.torch import save_file
@@ -255,6 +258,30 @@ def test_unknown_names_and_tags_are_named(registered):
 def test_weights_of_another_activation_are_an_error():
     with pytest.raises(ValueError, match="'openai' were trained with QuickGELU.*'ViT-B-32-quickgelu'"):
         load_guide("ViT-B-32", "openai")
+
+
+def test_files_of_another_activation_are_an_error_or_warned_about(registered, tiny_clip, tmp_path):
+    archive = tmp_path / "ViT-B-32.pt"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("ViT-B-32/constants.pkl", b"")  # as in every program of OpenAI's
+    plain = tmp_path / "weights.safetensors"
+    save_file({name: value.contiguous() for name, value in CLIP(**TINY).state_dict().items()}, plain)
+    named = plain.rename(tmp_path / "ViT-B-32-OpenAI.safetensors")
+    for path in (archive, named):
+        with pytest.raises(ValueError, match="OpenAI's weights, trained with QuickGELU.*'tiny-ViT-quickgelu'"):
+            load_guide("tiny-ViT", path)
+    named.rename(plain)
+    with pytest.warns(UserWarning, match="does not say which activation"):
+        load_guide("tiny-ViT", plain)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load_guide("tiny-ViT-quickgelu", plain)
+
+
+def test_a_text_that_loses_its_end_is_recognised(tiny_guide):
+    fitting = ["dog", "a dog on a hill.", " ".join(["dog"] * 10)]  # 10 words, 4 of the template, 2 at its ends: 16
+    assert all(tiny_guide.reads_whole(text) for text in fitting)
+    assert not tiny_guide.reads_whole(" ".join(["dog"] * 11))
 
 
 def test_offline_without_weights_names_the_remedy(registered, tmp_path):

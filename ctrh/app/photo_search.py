@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,6 +80,8 @@ class PhotoSearch:
         """
         if self.text_guide is None:
             raise ValueError("this search was loaded without text=True: it answers pictures only")
+        if not self.text_guide.reads_whole(text):
+            warnings.warn("the text is longer than the guide reads: its end makes no difference", stacklevel=2)
         features = self.text_guide.text_features([text])  # (1, D)
         scores = text_scores(self.hasher, unpack(self.index.codes, self.index.bits), features)[0]
         best = np.argsort(-scores, kind="stable")[:k]
@@ -122,7 +125,9 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
     path = Path(path)
     config = model_folder.read_config(path)
     spec = config["encoder"]
-    guide = guide_of(spec) if spec.backbone == "guide" or text else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what there is to say about the weights, fit has said
+        guide = guide_of(spec) if spec.backbone == "guide" or text else None
     backbone = backbone_of(spec, guide)
     if backbone.key != config["backbone_key"]:
         raise ValueError(

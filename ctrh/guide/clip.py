@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ctrh.guide import small
 from ctrh.guide.names import SMALL, check_tower, wrong_tower
-from ctrh.guide.weights import SHIPPED, check_matches, find_weights, read_weights
+from ctrh.guide.weights import SHIPPED, check_file_activation, check_matches, find_weights, read_weights
 from ctrh.progress import progress
 from ctrh.store import content_key
 
@@ -93,6 +93,11 @@ class Guide:
             features[start : start + batch_size] = self.model.encode_text(tokens).float().cpu().numpy()
         return features
 
+    def reads_whole(self, text: str, template: str = TEMPLATE) -> bool:
+        """Whether ``text`` in its ``template`` is short enough; of a longer one the tokenizer drops the end in silence."""
+        whole, cut = (self.tokenizer([fill(template, part)]) for part in (text, text[:-1]))
+        return not torch.equal(whole, cut)
+
     def with_weights(self, state: Mapping[str, Tensor], name: str | None = None) -> Guide:
         """The same architecture, transform and tokenizer with the weights ``state``; this guide is unchanged.
 
@@ -116,8 +121,8 @@ def load_guide(
     ``weights_dir``, then on the hub) or a file; for a shipped guide a file in place of the shipped one.
     With a file, the name alone decides the activation: "ViT-B-32-quickgelu" for OpenAI's weights.
 
-    Raises ``ValueError`` for an unknown name or tag, a tag trained with another activation, and weights that
-    do not fit; ``FileNotFoundError``, with the remedy, when there is neither a file nor a network.
+    Raises ``ValueError`` for an unknown name or tag, weights known to be trained with another activation, and weights
+    that do not fit; ``FileNotFoundError``, with the remedy, when there is neither a file nor a network.
     """
     if name in SMALL:
         model, preprocess, tokenizer = small.build()
@@ -133,6 +138,8 @@ def load_guide(
         from_hub = not Path(pretrained).is_file()
         # Before building: a wrong tag or a missing file should not cost a minute.
         path = find_weights(name, str(pretrained), weights_dir) if from_hub else Path(pretrained)
+        if not from_hub:
+            check_file_activation(name, path)
         model, preprocess = _build_open_clip(config, open_clip.get_pretrained_cfg(name, str(pretrained)))
         tokenizer = open_clip.get_tokenizer(name)
     _fill_weights(model, read_weights(path), str(path))

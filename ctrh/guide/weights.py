@@ -4,8 +4,10 @@ used."""
 from __future__ import annotations
 
 import os
+import re
 import urllib.error
 import urllib.request
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,6 +90,27 @@ def _check_activation(name: str, tag: str, known: Mapping) -> None:
     raise ValueError(
         f"weights {tag!r} were trained with {'QuickGELU' if wanted else 'GELU'}, {name} computes "
         f"{'GELU' if wanted else 'QuickGELU'}: all features would be silently wrong. Use the model {other!r}."
+    )
+
+
+def check_file_activation(name: str, path: Path) -> None:
+    """Raises ``ValueError`` for OpenAI's weights, which need QuickGELU, where the model ``name`` computes GELU; warns
+    where the file does not tell.
+
+    OpenAI published programs (TorchScript), nobody else does; of plain weights the file's name may say it.
+    """
+    twin = f"{name}-quickgelu"
+    if twin not in open_clip.list_models():
+        return
+    if is_torchscript(path) or re.search("openai|quickgelu", path.name, re.IGNORECASE):
+        raise ValueError(
+            f"{path} are OpenAI's weights, trained with QuickGELU, and {name} computes GELU: all features would be "
+            f"silently wrong. Use the model {twin!r}."
+        )
+    warnings.warn(
+        f"{path} does not say which activation it was trained with, and {name} computes GELU: were it OpenAI's, DFN's "
+        f"or MetaCLIP's, all features would be silently wrong, and {twin!r} the right model",
+        stacklevel=3,
     )
 
 

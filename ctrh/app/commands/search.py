@@ -30,7 +30,7 @@ def run(args: Namespace) -> None:
     if args.text is None:
         shown = [(str(distance), name) for name, distance in found.search(query, args.k)]
     else:
-        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text, args.k)]
+        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text.strip(), args.k)]
     print(f"rank  {measure:>8}  photo")
     for rank, (value, name) in enumerate(shown, start=1):
         print(f"{rank:4}  {value:>8}  {name}")
