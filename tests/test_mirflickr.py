@@ -12,7 +12,7 @@ from ctrh.data import mirflickr
 from ctrh.data.mirflickr import ARTICLE, CROSS_MODAL, WSHRCA, read_mirflickr
 from ctrh.data.registry import load_photos
 from ctrh.data.splits import write_split
-from ctrh.data.tables import FolderError, FolderWarning
+from ctrh.data.tables import Complaints, FolderError, FolderWarning
 
 SMALL = replace(ARTICLE, queries=6)
 
@@ -21,7 +21,7 @@ def read(folder, protocol=SMALL, **options):
     """The photos and the complaints, those about the sizes of the official data left out."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        photos = read_mirflickr(folder, protocol, **options)
+        photos, _ = read_mirflickr(folder, protocol, **options)
     return photos, [str(each.message) for each in caught if "MIRFLICKR-25K has" not in str(each.message)]
 
 
@@ -118,7 +118,7 @@ def test_faults_are_named_every_time_and_left_out(tree, times):
 def test_strict_makes_faults_and_wrong_counts_errors(tree):
     folder, _ = tree
     with pytest.raises(FolderError, match=r"has 25,000 photos \(1\): found 40"):
-        read_mirflickr(folder, SMALL, strict=True)
+        read_mirflickr(folder, SMALL, complaints=Complaints(strict=True))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from flickr_fixtures import NUS_CONCEPTS, break_nuswide, write_nuswide
 from ctrh.data import nuswide
 from ctrh.data.nuswide import ARTICLE, CROSS_MODAL, WSHRCA, read_nuswide
 from ctrh.data.registry import load_photos
-from ctrh.data.tables import FolderError, FolderWarning
+from ctrh.data.tables import Complaints, FolderError, FolderWarning
 
 SMALL = replace(ARTICLE, queries=6, train=20, photos=None)
 
@@ -21,7 +21,7 @@ def read(folder, protocol=SMALL, **options):
     """The photos and the complaints, those about the sizes of the official data left out."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        photos = read_nuswide(folder, protocol, **options)
+        photos, _ = read_nuswide(folder, protocol, **options)
     return photos, [str(each.message) for each in caught if "NUS-WIDE has" not in str(each.message)]
 
 
@@ -121,7 +121,7 @@ def test_wrong_counts_are_told_and_strict_refuses(tree):
     with pytest.warns(FolderWarning, match="should leave: 181,365"):
         read_nuswide(folder, replace(SMALL, photos=181_365))
     with pytest.raises(FolderError, match=r"has 269,648 lines here \(1\): found 48"):
-        read_nuswide(folder, SMALL, strict=True)
+        read_nuswide(folder, SMALL, complaints=Complaints(strict=True))
 
 
 def test_labels_never_slip_to_other_photos(tree):

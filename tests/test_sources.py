@@ -41,8 +41,8 @@ def site(archives, monkeypatch):
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     # The real archive's size and checksum are of the real archive; nothing here may reach for it.
     plain = [dataclasses.replace(each, size=None, md5=None, urls=()) for each in sources.MIRFLICKR]
-    survey, protocols, _, below = flickr.READERS["mirflickr"]
-    monkeypatch.setitem(flickr.READERS, "mirflickr", (survey, protocols, tuple(plain), below))
+    read, protocols, _, below = flickr.READERS["mirflickr"]
+    monkeypatch.setitem(flickr.READERS, "mirflickr", (read, protocols, tuple(plain), below))
     with serve() as site:
         site.files = {f"/m/{path.name}": path.read_bytes() for path in archives.iterdir()}
         yield site

@@ -22,7 +22,16 @@ from typing import Any
 
 import numpy as np
 
-from ctrh.data.flickr import Index, Problems, build_photos, cached_index, data_dir, find_root, read_bytes
+from ctrh.data.flickr import (
+    Index,
+    Problems,
+    build_photos,
+    cached_index,
+    data_dir,
+    find_root,
+    read_bytes,
+    shared_split,
+)
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
 from ctrh.data.tables import Complaints, FolderError, reading
@@ -56,8 +65,7 @@ def coco(protocol: str = "cross-modal", queries: int | None = None, train: int |
     ``queries``, ``train``: in place of the protocol's.
     """
     chosen = choose(PROTOCOLS, protocol, queries, train)
-    shared = data_dir() / "splits" / "coco.json"
-    return read_coco(data_dir(), chosen, split_file=shared if shared.exists() else None)
+    return read_coco(data_dir(), chosen, split_file=shared_split("coco"))
 
 
 def read_coco(
@@ -85,7 +93,6 @@ def read_coco(
     key = content_key(list(files), digests, WORDS, sorted(STOP))
     index = cached_index("coco", key, lambda: _read_index(files))
     written = _captions(files, key, sentences)
-    split_file = None if split_file is None else Path(split_file)
     photos, _ = build_photos("coco", root, index, protocol, seed, split_file, Complaints(strict))
     return replace(photos, texts=tuple(written[name] for name in photos.names))
 

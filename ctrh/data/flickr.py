@@ -72,6 +72,12 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+def shared_split(dataset: str) -> Path | None:
+    """The split of a public data set that lies beside it, to be used in place of a random one."""
+    path = data_dir() / "splits" / f"{dataset}.json"
+    return path if path.exists() else None
+
+
 def find_root(folder: Path, below: Sequence[str], mark: str, what: str, command: str) -> Path:
     """``folder`` itself or the first of its subfolders ``below`` that holds ``mark``."""
     if not folder.is_dir():
@@ -159,7 +165,7 @@ def build_photos(
     index: Index,
     protocol: Protocol,
     seed: int,
-    split_file: Path | None,
+    split_file: str | Path | None,
     complaints: Complaints,
 ) -> tuple[Photos, dict[str, int]]:
     """The photos of ``protocol``, and how many were left out why, in the order in which that happened.
@@ -248,7 +254,7 @@ def _split(
     names: Sequence[str],
     protocol: Protocol,
     seed: int,
-    split_file: Path | None,
+    split_file: str | Path | None,
     complaints: Complaints,
 ) -> Split:
     if split_file is not None:

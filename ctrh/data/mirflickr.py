@@ -26,10 +26,11 @@ from ctrh.data.flickr import (
     find_root,
     read_bytes,
     read_lines,
+    shared_split,
 )
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
-from ctrh.data.tables import Complaints, FolderError
+from ctrh.data.tables import LENIENT, Complaints, FolderError
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
 from ctrh.progress import progress
 from ctrh.store import content_key
@@ -59,38 +60,24 @@ def mirflickr(protocol: str = "article", queries: int | None = None, train: int 
     ``queries``, ``train``: in place of the protocol's.
     """
     chosen = choose(PROTOCOLS, protocol, queries, train)
-    shared = data_dir() / "splits" / "mirflickr.json"
-    return read_mirflickr(data_dir(), chosen, split_file=shared if shared.exists() else None)
+    return read_mirflickr(data_dir(), chosen, split_file=shared_split("mirflickr"))[0]
 
 
 def read_mirflickr(
     folder: str | Path,
     protocol: Protocol = ARTICLE,
-    *,
     seed: int = 0,
     split_file: str | Path | None = None,
-    strict: bool = False,
-) -> Photos:
-    """The photos in the order of their numbers, split by ``seed`` or as ``split_file`` says.
+    complaints: Complaints = LENIENT,
+) -> tuple[Photos, dict[str, int]]:
+    """The photos in the order of their numbers, split by ``seed`` or as ``split_file`` says, and how many were left out why.
 
     Missing and unreadable pictures are left out; they, counts that differ from the official ones, lines that are not UTF-8
-    and the like are named in a `FolderWarning` each, which ``strict`` turns into a `FolderError`. Raises `FolderError`
-    always for what is missing as a whole.
+    and the like are complained of (:class:`ctrh.data.tables.Complaints`). Raises `FolderError` for what is missing as a
+    whole.
     """
-    return survey_mirflickr(folder, protocol, seed, split_file, Complaints(strict))[0]
-
-
-def survey_mirflickr(
-    folder: str | Path,
-    protocol: Protocol,
-    seed: int,
-    split_file: str | Path | None,
-    complaints: Complaints,
-) -> tuple[Photos, dict[str, int]]:
-    """As `read_mirflickr`, and how many photos were left out why."""
     root = find_root(Path(folder), FOLDERS, "mirflickr", "MIRFLICKR-25K", GET)
     index = _choose_labels(read_index(root), protocol.labels)
-    split_file = None if split_file is None else Path(split_file)
     return build_photos("mirflickr", root / "mirflickr", index, protocol, seed, split_file, complaints)
 
 

@@ -32,10 +32,11 @@ from ctrh.data.flickr import (
     find_root,
     read_bytes,
     read_lines,
+    shared_split,
 )
 from ctrh.data.photos import Photos
 from ctrh.data.protocol import Protocol, choose
-from ctrh.data.tables import Complaints, FolderError
+from ctrh.data.tables import LENIENT, Complaints, FolderError
 from ctrh.progress import progress
 from ctrh.store import content_key, sha256
 
@@ -57,37 +58,23 @@ def nuswide(protocol: str = "article", queries: int | None = None, train: int | 
     ``queries``, ``train``: in place of the protocol's.
     """
     chosen = choose(PROTOCOLS, protocol, queries, train)
-    shared = data_dir() / "splits" / "nuswide.json"
-    return read_nuswide(data_dir(), chosen, split_file=shared if shared.exists() else None)
+    return read_nuswide(data_dir(), chosen, split_file=shared_split("nuswide"))[0]
 
 
 def read_nuswide(
     folder: str | Path,
     protocol: Protocol = ARTICLE,
-    *,
     seed: int = 0,
     split_file: str | Path | None = None,
-    strict: bool = False,
-) -> Photos:
-    """The photos in the order of Imagelist.txt, split by ``seed`` or as ``split_file`` says.
+    complaints: Complaints = LENIENT,
+) -> tuple[Photos, dict[str, int]]:
+    """The photos in the order of Imagelist.txt, split by ``seed`` or as ``split_file`` says, and how many were left out why.
 
     T_common of Eq. (3) are the 1,000 tags of TagList1k.txt, the vocabulary is the 5,018 of Final_Tag_List.txt. What is
     missing, unreadable or odd is told as by `ctrh.data.mirflickr.read_mirflickr`.
     """
-    return survey_nuswide(folder, protocol, seed, split_file, Complaints(strict))[0]
-
-
-def survey_nuswide(
-    folder: str | Path,
-    protocol: Protocol,
-    seed: int,
-    split_file: str | Path | None,
-    complaints: Complaints,
-) -> tuple[Photos, dict[str, int]]:
-    """As `read_nuswide`, and how many photos were left out why."""
     root = find_root(Path(folder), FOLDERS, "ImageList", "NUS-WIDE", GET)
     index = _most_frequent(read_index(root), protocol.labels)
-    split_file = None if split_file is None else Path(split_file)
     return build_photos("nuswide", root / "Flickr", index, protocol, seed, split_file, complaints)
 
 

@@ -51,7 +51,7 @@ class Row:
     words: tuple[str, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Complaints:
     """Collects like problems into one message: a `FolderWarning`, or with ``strict`` a `FolderError`."""
 
@@ -67,6 +67,9 @@ class Complaints:
         if self.strict:
             raise FolderError(message)
         warnings.warn(message, FolderWarning, stacklevel=3)
+
+
+LENIENT = Complaints()
 
 
 def split_words(text: str, separators: str) -> tuple[str, ...]:

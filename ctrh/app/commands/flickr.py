@@ -18,14 +18,14 @@ from ctrh.data.tables import Complaints, FolderError
 from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
 
 READERS = {
-    "mirflickr": (mirflickr.survey_mirflickr, mirflickr.PROTOCOLS, sources.MIRFLICKR, "."),
-    "nuswide": (nuswide.survey_nuswide, nuswide.PROTOCOLS, sources.NUSWIDE, "nuswide"),
+    "mirflickr": (mirflickr.read_mirflickr, mirflickr.PROTOCOLS, sources.MIRFLICKR, "."),
+    "nuswide": (nuswide.read_nuswide, nuswide.PROTOCOLS, sources.NUSWIDE, "nuswide"),
 }
 
 
 def run(args: Namespace) -> None:
     prepare_folder(cache_dir(), CACHE_REMEDY)
-    survey, protocols, archives, below = READERS[args.dataset]
+    read, protocols, archives, below = READERS[args.dataset]
     folder = Path(args.folder)
     protocol = choose(protocols, args.protocol, args.queries, args.train)
     if args.download:
@@ -40,7 +40,7 @@ def run(args: Namespace) -> None:
         for line in sources.prepare(archives, folder / below, args.download, args.mirror):
             say(line)
     complaints = Complaints(args.strict, shown=args.shown)
-    photos, counts = survey(folder, protocol, args.seed, args.split, complaints)
+    photos, counts = read(folder, protocol, args.seed, args.split, complaints)
     print(f"{args.dataset}, protocol {protocol.name!r}:")
     _table({**counts, **_sizes(photos)})
     _table(asdict(tag_statistics(photos)))
