@@ -30,7 +30,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache folder, so that no test reads what another (or a user's run) has left."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("CTRH_CACHE", str(folder))
-    monkeypatch.delenv("CTRH_PROGRESS", raising=False)
+    monkeypatch.delenv("TQDM_DISABLE", raising=False)
     return folder
 
 

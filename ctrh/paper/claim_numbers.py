@@ -22,22 +22,26 @@ def comparison_runs(profile: Profile) -> list[Run]:
     return [make_run(profile, each.data.name, method, bits, seed) for each, method, bits, seed in grid]
 
 
-def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
-    """Every score of the profile's runs, (S, Q) percent of seeds and queries, by the article's names.
-
-    Finished runs are read back, missing ones computed.
-    """
-    studies: dict[str, tuple[list[Run], Mapping[str, str]]] = {
+def runs_of_studies(profile: Profile) -> dict[str, tuple[list[Run], Mapping[str, str]]]:
+    """The runs that claims rest on, by study, and what their labels stand for in the article."""
+    return {
         "comparison": (comparison_runs(profile), {}),
         "ablation": (ablation.variant_runs(profile), {}),
         "sensitivity": (sensitivity.sensitivity_runs(profile), {}),
         "backbones": (backbones.backbone_runs(profile), backbones.STANDS_FOR),
         "guides": (guides.guide_runs(profile), guides.STANDS_FOR),
     }
+
+
+def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
+    """Every score of the profile's runs, (S, Q) percent of seeds and queries, by the article's names.
+
+    Finished runs are read back, missing ones computed.
+    """
     article = {each.data.name: each.article for each in profile.datasets}
     metrics = {f"map_{profile.top}": "map_5000"}
     cells = {}
-    for study, (runs, stands_for) in studies.items():
+    for study, (runs, stands_for) in runs_of_studies(profile).items():
         for (dataset, bits, metric, label), seeds in precisions(results(runs)).items():
             name, score = stands_for.get(label, label), metrics.get(metric, metric)
             cell = Cell(study, name, article[dataset], bits, score)

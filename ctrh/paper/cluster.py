@@ -16,8 +16,8 @@ import joblib
 
 from ctrh.store import cache_dir, replacing
 
-# Of this process alone: where its progress goes, how many runs it would start itself, where the cluster is.
-OWN = ("CTRH_PROGRESS", "CTRH_JOBS", "CTRH_CLUSTER")
+# Of this process alone: how many runs it would start itself, where the cluster is.
+OWN = ("CTRH_JOBS", "CTRH_CLUSTER")
 
 
 def on_cluster(address: str, finish: Callable[[str, Any], None], runs: Mapping[str, Any]) -> Iterator[None]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from functools import partial
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import joblib
 import numpy as np
@@ -21,45 +20,47 @@ from ctrh.progress import progress
 from ctrh.store import cached_arrays, intact, stored_path
 from ctrh.workers import end_with_parent
 
-R = TypeVar("R")
+
+class AnyRun(Protocol):
+    """What a grid needs to know of a run: ``key`` names its result in the cache's ``folder``, ``task`` is what it is
+    given, and ``compute(task)`` gives the result."""
+
+    folder: str
+    key: str
+    task: Any
+
+    def compute(self, task: Any) -> Mapping[str, np.ndarray]: ...
 
 
-def compute_missing(
-    folder: str,
-    runs: Mapping[str, R],
-    compute: Callable[[R, Any], Mapping[str, np.ndarray]],
-    jobs: int | None = None,
-) -> None:
-    """Stores ``compute(run, run.task)`` for all ``runs``, by key, that the cache's ``folder`` does not hold yet,
-    ``jobs`` at a time (default: ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER``
-    sends them (:mod:`ctrh.paper.cluster`).
+def compute_missing(runs: Mapping[str, AnyRun], jobs: int | None = None) -> None:
+    """Stores the results of all ``runs``, by key, that the cache does not hold yet, ``jobs`` at a time (default:
+    ``$CTRH_JOBS``, else one for each core), or where the Dask scheduler ``$CTRH_CLUSTER`` sends them
+    (:mod:`ctrh.paper.cluster`).
 
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
-    missing = {key: run for key, run in runs.items() if not intact(stored_path(folder, key))}
+    missing = {key: run for key, run in runs.items() if not intact(stored_path(run.folder, key))}
     if not missing:
         return
     if address := os.environ.get("CTRH_CLUSTER"):
-        finished = on_cluster(address, partial(_finish, folder, compute), missing)
+        finished = on_cluster(address, _finish, missing)
     else:
         jobs = min(jobs or int(os.environ.get("CTRH_JOBS") or cores()), len(missing))
         # "c": arrays shared with the workers look writable, as torch wants them, and writing would stay private.
         workers = joblib.Parallel(
             n_jobs=jobs, return_as="generator_unordered", mmap_mode="c", initializer=end_with_parent
         )
-        finished = workers(
-            joblib.delayed(_finish)(folder, compute, key, run, run.task) for key, run in missing.items()
-        )
+        finished = workers(joblib.delayed(_finish)(key, run, run.task) for key, run in missing.items())
     for _ in progress(finished, "runs", total=len(missing)):
         pass
 
 
-def _finish(folder: str, compute: Callable, key: str, run: Any, task: Any = None) -> None:
+def _finish(key: str, run: AnyRun, task: Any = None) -> None:
     """``task``: of the run, where it has been loaded already."""
     try:
         with alone():
-            cached_arrays(folder, key, lambda: compute(run, run.task if task is None else task))
+            cached_arrays(run.folder, key, lambda: run.compute(run.task if task is None else task))
     except Exception as error:
         error.add_note(f"in the run: {run}")
         raise
@@ -68,15 +69,13 @@ def _finish(folder: str, compute: Callable, key: str, run: Any, task: Any = None
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """One thread, and silence: several runs at a time would write over each other's progress bars."""
-    threads, shown = torch.get_num_threads(), os.environ.get("CTRH_PROGRESS")
+    threads, silent = torch.get_num_threads(), os.environ.get("TQDM_DISABLE", "")
     torch.set_num_threads(1)
-    os.environ["CTRH_PROGRESS"] = os.devnull
+    os.environ["TQDM_DISABLE"] = "1"
     try:
         with threadpool_limits(1), warnings.catch_warnings():
             warnings.simplefilter("ignore", CodesCollapsed)  # the rows' notes tell it
             yield
     finally:
         torch.set_num_threads(threads)
-        del os.environ["CTRH_PROGRESS"]
-        if shown is not None:
-            os.environ["CTRH_PROGRESS"] = shown
+        os.environ["TQDM_DISABLE"] = silent

@@ -45,7 +45,7 @@ index.html. Cached work: $CTRH_CACHE, else .cache/ctrh here.
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of ``run_all.sh`` and of ``python -m ctrh.paper.notebooks``."""
+    """The options of ``run_all.sh`` and of ``python -m ctrh.paper.run``."""
     options = argparse.ArgumentParser(
         prog="run_all.sh",
         description="Make the tables and figures of the article by running the notebooks in order, and the report.",
@@ -58,7 +58,10 @@ def parser() -> argparse.ArgumentParser:
         "--only", nargs="+", metavar="NN", help="only the notebooks with these numbers, for example: 01 02"
     )
     options.add_argument(
-        "--jobs", type=_positive, metavar="N", help="trainings at the same time (default: one for each core)"
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="trainings at the same time (default: one for each core); with 2 or more, two notebooks at a time",
     )
     options.add_argument(
         "--cluster",
@@ -275,7 +278,7 @@ def main(arguments: Sequence[str]) -> None:
     if reporting:
         os.execve(python, [python, "-P", "-m", "ctrh.paper.report", *arguments[1:]], environ)
     if not testing:
-        os.execve(python, [python, "-P", "-m", "ctrh.paper.notebooks", *arguments], environ)
+        os.execve(python, [python, "-P", "-m", "ctrh.paper.run", *arguments], environ)
     os.chdir(ROOT)
     say("ruff check")
     code = subprocess.run([python, "-m", "ruff", "check", "."], env=environ).returncode

@@ -44,6 +44,8 @@ class Run:
     top: int
     label: str = ""
 
+    folder = "runs"  # of the cache
+
     @property
     def task(self) -> HashingTask:
         return hashing_task(self.data, self.inputs, self.tags)
@@ -53,6 +55,10 @@ class Run:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
         code = code_key(METHODS[self.method].__module__, *SCORING)
         return content_key(replace(self, label=""), self.task.key, code, versions())
+
+    def compute(self, task: HashingTask) -> dict[str, np.ndarray]:
+        """What is stored of it."""
+        return _compute(self, task)
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
@@ -191,13 +197,8 @@ def attempts(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult | T
     """As :func:`results`, with the error in the place of a run that diverged: it would again, so that is its result."""
     runs = list(runs)
     keys = [run.key for run in runs]
-    compute_missing("runs", dict(zip(keys, runs, strict=True)), _compute, jobs)
+    compute_missing(dict(zip(keys, runs, strict=True)), jobs)
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
-
-
-def complete(run: Run) -> None:
-    """Computes ``run`` if it is missing, here and now."""
-    compute_missing("runs", {run.key: run}, _compute, jobs=1)
 
 
 def stored(runs: Iterable[Run]) -> list[RunResult]:

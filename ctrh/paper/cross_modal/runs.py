@@ -46,6 +46,8 @@ class CrossRun:
     reading: str = ""
     label: str = ""
 
+    folder = FOLDER
+
     @property
     def task(self) -> Pairs:
         return load_pairs(self.data, self.features)
@@ -56,6 +58,10 @@ class CrossRun:
         taught = self.ctrh.key if self.ctrh else ""
         bare = replace(self, label="", ctrh=None)
         return content_key(bare, taught, self.task.key, code_key(*SOURCES, *SCORING), versions())
+
+    def compute(self, pairs: Pairs) -> dict[str, np.ndarray]:
+        """What is stored of it."""
+        return _compute(self, pairs)
 
     def __str__(self) -> str:
         return f"{self.label or self.method}, {self.data.name}, {self.bits} bits, seed {self.seed}"
@@ -188,17 +194,11 @@ def results(runs: Iterable[CrossRun], jobs: int | None = None) -> list[CrossResu
     """Reads back finished runs and computes the missing ones."""
     runs = list(runs)
     keys = [run.key for run in runs]
-    compute_missing(FOLDER, dict(zip(keys, runs, strict=True)), compute, jobs)
+    compute_missing(dict(zip(keys, runs, strict=True)), jobs)
     return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
 
 
-def complete(run: CrossRun) -> None:
-    """Computes ``run`` if it is missing, here and now."""
-    compute_missing(FOLDER, {run.key: run}, compute, jobs=1)
-
-
-def compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
-    """What is stored of a run, as arrays."""
+def _compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
     learned = METHODS[run.method](run, pairs)
     codes, history = {"image": learned.image, "text": learned.text}, learned.history
     scores = {
@@ -211,7 +211,7 @@ def compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
 
 
 def _read(run: CrossRun, key: str) -> CrossResult:
-    arrays = cached_arrays(FOLDER, key, lambda: compute(run, run.task))
+    arrays = cached_arrays(FOLDER, key, lambda: run.compute(run.task))
 
     def part(prefix: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}

@@ -13,8 +13,9 @@ import psutil
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from ctrh.paper.execution import NotebookError, execute, store_outputs
-from ctrh.paper.notebooks import find_notebooks, notebook_key, run_notebooks, run_report
+from ctrh.paper.notebook import NotebookError, execute, store_outputs
+from ctrh.paper.records import notebook_key
+from ctrh.paper.run import find_notebooks, run_notebooks, run_report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -59,70 +60,87 @@ def interruptible():
 
 
 def test_profile_is_injected_and_the_copy_carries_no_times_or_paths(tmp_path):
-    source = write_notebook(tmp_path / "nb" / "01_a.ipynb", "print('profile:', profile)")
-    target = tmp_path / "out" / "01_a.ipynb"
-    execute(source, target, {"profile": "smoke"})
-    assert streams(target) == "profile: smoke\n"
-    assert str(tmp_path) not in target.read_text()
+    source = write_notebook(tmp_path / "nb" / "01_a.ipynb", WRITES + "print('profile:', profile, os.getcwd())")
+    folder = tmp_path / "figures" / "smoke"
+    assert execute(source, folder, {"profile": "smoke"}) == ["notebooks/01_a.ipynb", "rows.csv"]
+    target = folder / "notebooks" / "01_a.ipynb"
+    assert streams(target) == f"profile: smoke {source.parent}\n"
+    assert target.read_text().count(str(tmp_path)) == 1
     first = target.read_bytes()
-    execute(source, target, {"profile": "smoke"})
+    execute(source, folder, {"profile": "smoke"})
     assert target.read_bytes() == first
-    assert [path.name for path in target.parent.iterdir()] == ["01_a.ipynb"]
+    assert not list((tmp_path / "cache" / "notebooks").glob("running-*"))
 
 
-def test_failing_cell_is_named_and_leaves_no_result(tmp_path):
-    source = write_notebook(
-        tmp_path / "01_a.ipynb", "x = 1", "raise RuntimeError('the sky fell')", "print('later')"
-    )
+ENDS = {
+    "raise RuntimeError('the sky fell')": "RuntimeError: the sky fell",
+    "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)": "the kernel died",
+    "import time\ntime.sleep(600)": "CellTimeout",
+}
+
+
+@pytest.mark.parametrize("cell", ENDS)
+def test_failing_cell_is_named_and_leaves_no_result(tmp_path, cell):
+    source = write_notebook(tmp_path / "01_a.ipynb", WRITES, cell, "print('later')")
     with pytest.raises(NotebookError) as failure:
-        execute(source, tmp_path / "out" / "01_a.ipynb", {"profile": "smoke"})
-    for part in ("01_a.ipynb, cell", "RuntimeError: the sky fell", "raise RuntimeError", "failed"):
+        execute(source, tmp_path / "figures" / "smoke", {"profile": "smoke"}, seconds=3)
+    kept = tmp_path / "cache" / "notebooks" / "failed" / "01_a.ipynb"
+    for part in ("01_a.ipynb, cell 5 of 6", ENDS[cell], cell.splitlines()[-1], str(kept)):
         assert part in str(failure.value)
-    assert not (tmp_path / "out").exists()
-    assert (tmp_path / "cache" / "notebooks" / "failed" / "01_a.ipynb").exists()
+    assert not (tmp_path / "figures").exists() and kept.exists()
 
 
 def test_unknown_parameter_raises_before_anything_runs(tmp_path):
     source = write_notebook(tmp_path / "01_a.ipynb", WRITES)
     with pytest.raises(ValueError, match=r"unknown parameters \['profil'\]"):
-        execute(source, tmp_path / "out.ipynb", {"profil": "smoke"})
-    assert not (tmp_path / "out.ipynb").exists() and not (tmp_path / "figures").exists()
-
-
-def test_killed_kernel_is_noticed(tmp_path):
-    source = write_notebook(
-        tmp_path / "01_a.ipynb", "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)"
-    )
-    with pytest.raises(NotebookError, match="the kernel died"):
-        execute(source, tmp_path / "out.ipynb", {"profile": "smoke"})
-
-
-def test_cell_without_end_is_stopped(tmp_path):
-    source = write_notebook(tmp_path / "01_a.ipynb", "import time\ntime.sleep(600)")
-    with pytest.raises(NotebookError, match=r"cell 4 of 4(.|\n)*sleep(.|\n)*CellTimeout"):
-        execute(source, tmp_path / "out.ipynb", {"profile": "smoke"}, seconds=1)
+        execute(source, tmp_path / "figures" / "smoke", {"profil": "smoke"})
+    assert not (tmp_path / "figures").exists()
 
 
 def test_unchanged_is_skipped_and_every_kind_of_change_runs_it_again(tmp_path, capsys):
     source = write_notebook(tmp_path / "nb" / "01_a.ipynb", WRITES)
-    rows = tmp_path / "figures" / "smoke" / "rows.csv"
+    folder = tmp_path / "figures" / "smoke"
 
-    def run(inputs=("library",), force=False):
-        run_notebooks([source], "smoke", {"profile": "smoke"}, inputs, force)
-        return rows.read_text().count("ran")
+    def ran(inputs=("library",), force=False):
+        prepared = []
+        run_notebooks([source], "smoke", {"profile": "smoke"}, inputs, force, prepare=prepared.extend)
+        assert (folder / "rows.csv").read_text() == "ran\n"
+        told = capsys.readouterr().out
+        assert ("01_a  unchanged, 2 files up to date" in told) != ("01_a  done in" in told)
+        return prepared == [1]
 
-    assert run() == 1
-    capsys.readouterr()
-    assert run() == 1
-    assert "unchanged, 2 files up to date" in capsys.readouterr().out
-    assert run(inputs=("library changed",)) == 2
+    assert ran() and not ran()
+    assert ran(inputs=("library changed",))
     write_notebook(source, WRITES + "# changed")
-    assert run(inputs=("library changed",)) == 3
-    rows.write_text("edited by hand\n")
-    assert run(inputs=("library changed",)) == 1
-    (tmp_path / "figures" / "smoke" / "notebooks" / "01_a.ipynb").unlink()
-    assert run(inputs=("library changed",)) == 2
-    assert run(inputs=("library changed",), force=True) == 3
+    assert ran(inputs=("library changed",)) and not ran(inputs=("library changed",))
+    (folder / "rows.csv").write_text("edited by hand\n")
+    assert ran(inputs=("library changed",))
+    (folder / "notebooks" / "01_a.ipynb").unlink()
+    assert ran(inputs=("library changed",))
+    assert ran(inputs=("library changed",), force=True)
+
+
+def test_two_notebooks_run_at_a_time_and_each_has_written_its_own(tmp_path, capsys):
+    meets = f"""
+import pathlib, time
+mine, other = pathlib.Path({str(tmp_path)!r}, name), pathlib.Path({str(tmp_path)!r}, neighbour)
+mine.touch()
+while not other.exists():
+    time.sleep(0.1)
+"""
+    for name, neighbour in (("01_a", "02_b"), ("02_b", "01_a")):
+        about = f"name, neighbour = {name!r}, {neighbour!r}"
+        own = WRITES.replace("rows.csv", f"{name}.csv") + "print(os.environ['CTRH_JOBS'])"
+        write_notebook(tmp_path / "nb" / f"{name}.ipynb", about, meets, own)
+    both = find_notebooks(tmp_path / "nb")
+    run_notebooks(both, "smoke", {"profile": "smoke"}, jobs=7)
+    assert capsys.readouterr().out.count("2 files written") == 2
+    assert streams(tmp_path / "figures" / "smoke" / "notebooks" / "01_a.ipynb") == "3\n"
+    (tmp_path / "figures" / "smoke" / "01_a.csv").unlink()
+    (tmp_path / "02_b").touch()
+    prepared = []
+    run_notebooks(both, "smoke", {"profile": "smoke"}, jobs=7, prepare=prepared.extend)
+    assert prepared == [1]
 
 
 def test_report_is_built_again_only_when_what_it_shows_has_changed(tmp_path, capsys):
@@ -150,14 +168,13 @@ def test_first_failure_stops_and_the_next_start_goes_on_from_there(tmp_path, cap
     write_notebook(folder / "01_a.ipynb", WRITES)
     write_notebook(folder / "02_b.ipynb", "1 / 0")
     write_notebook(folder / "10_c.ipynb", WRITES)
-    rows = tmp_path / "figures" / "smoke" / "rows.csv"
+    results = tmp_path / "figures" / "smoke" / "notebooks"
     with pytest.raises(NotebookError, match="02_b.*"):
         run_notebooks(find_notebooks(folder), "smoke", {"profile": "smoke"})
-    assert rows.read_text() == "ran\n"
+    assert [path.name for path in results.iterdir()] == ["01_a.ipynb"]
     write_notebook(folder / "02_b.ipynb", "1 / 1")
-    (tmp_path / "cache" / "unrelated").touch()
     run_notebooks(find_notebooks(folder, ["1", "02"]), "smoke", {"profile": "smoke"})
-    assert rows.read_text() == "ran\n"
+    assert sorted(path.name for path in results.iterdir()) == ["01_a.ipynb", "02_b.ipynb"]
     assert "01_a  unchanged" in capsys.readouterr().out
 
 
@@ -175,8 +192,8 @@ def test_notebooks_come_in_numeric_order_and_unknown_numbers_raise(tmp_path):
 def test_key_ignores_outputs_and_sees_text(tmp_path):
     source = write_notebook(tmp_path / "01_a.ipynb", "print(2)")
     before = notebook_key(source, "smoke")
-    execute(source, tmp_path / "done.ipynb", {"profile": "smoke"})
-    store_outputs(tmp_path / "done.ipynb", source)
+    execute(source, tmp_path / "smoke", {"profile": "smoke"})
+    store_outputs(tmp_path / "smoke" / "notebooks" / source.name, source)
     assert streams(source) == "2\n"
     assert len(nbformat.read(source, as_version=4).cells) == 3
     assert notebook_key(source, "smoke") == before
@@ -185,27 +202,7 @@ def test_key_ignores_outputs_and_sees_text(tmp_path):
     assert notebook_key(source, "smoke") != before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_the_kernel_and_leaves_nothing_half_written(tmp_path, number):
-    slow = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
-    write_notebook(tmp_path / "01_a.ipynb", slow)
-    script = (
-        "import sys; from pathlib import Path; from ctrh.paper import notebooks as n; import signal\n"
-        "signal.signal(signal.SIGTERM, n._stop)\n"
-        f"n.run_notebooks([Path({str(tmp_path / '01_a.ipynb')!r})], 'smoke', {{'profile': 'smoke'}})"
-    )
-    runner = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-    pid = tmp_path / "pid"
-    deadline = time.monotonic() + 60
-    while not (pid.exists() and pid.read_text()) and runner.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    kernel = int(pid.read_text())
-    os.kill(runner.pid, number)
-    _, errors = runner.communicate(timeout=60)
-    assert b"KeyboardInterrupt" in errors
-    assert not psutil.pid_exists(kernel)
-    assert not list((tmp_path / "figures").rglob("*.ipynb"))
-    assert not list((tmp_path / "cache").rglob("*.json"))
+ENDLESS = "import os, pathlib, time\npathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(600)"
 
 
 @pytest.fixture
@@ -218,7 +215,7 @@ def clone(tmp_path):
     shutil.copytree(ROOT / "ctrh", root / "ctrh", ignore=shutil.ignore_patterns("__pycache__", "weights"))
     shutil.copytree(ROOT / "profiles", root / "profiles")
     write_notebook(root / "notebooks" / "01_a.ipynb", WRITES + "print(profile, os.environ['CTRH_JOBS'])")
-    write_notebook(root / "notebooks" / "02_b.ipynb", "import time\ntime.sleep(600)")
+    write_notebook(root / "notebooks" / "02_b.ipynb", ENDLESS)
     return root
 
 
@@ -242,16 +239,22 @@ def test_whole_command_runs_skips_fails_and_is_interrupted(clone, tmp_path):
     assert streams(results / "notebooks" / "01_a.ipynb") == "smoke 3\n"
     assert (clone / ".cache" / "ctrh").is_dir() and not (clone / ".venv").exists()
 
-    both = start(clone, "--jobs", "3", cwd=tmp_path)
-    lines = iter(both.stdout.readline, "")
-    assert any("01_a  unchanged" in line for line in lines)
-    assert any("cell 3/3" in line or "02_b  0:0" in line for line in lines)
-    time.sleep(3)
-    both.send_signal(signal.SIGINT)
-    told, _ = both.communicate(timeout=60)
-    assert both.returncode == 130 and "Interrupted. Finished work is kept" in told
-    assert {path.name for path in (results / "notebooks").iterdir()} == {"01_a.ipynb", "01_a.html"}
-
     refused = start(clone, "--only", "9")
     told, _ = refused.communicate(timeout=120)
     assert refused.returncode == 1 and "no notebook has the number 9" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_the_kernel_and_leaves_nothing_half_written(clone, number):
+    runner = start(clone)
+    pid = clone / "notebooks" / "pid"
+    deadline = time.monotonic() + 120
+    while not (pid.exists() and pid.read_text()) and runner.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    kernel = int(pid.read_text())
+    runner.send_signal(number)
+    told, _ = runner.communicate(timeout=60)
+    assert runner.returncode == 128 + number
+    assert told.endswith("Interrupted. Finished work is kept; start it again and it goes on from here.\n")
+    assert "Traceback" not in told and not psutil.pid_exists(kernel)
+    assert not (clone / "figures" / "smoke" / "notebooks" / "02_b.ipynb").exists()
