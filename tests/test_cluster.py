@@ -96,11 +96,15 @@ def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
     class Run:
         key: str
         task: int = 5
+        folder = "grids"
+
+        def compute(self, task: int) -> dict[str, int]:
+            return {"answer": task}
 
     monkeypatch.setattr(grid, "on_cluster", somewhere)
     monkeypatch.setenv("CTRH_CLUSTER", "tcp://scheduler:8786")
     runs = {name: Run(name) for name in ("a", "b")}
     for _ in range(2):
-        grid.compute_missing("grids", runs, lambda run, task: {"answer": task})
+        grid.compute_missing(runs)
     assert asked == [("tcp://scheduler:8786", ["a", "b"])]  # the second time nothing is missing
     assert len(list((cache_dir() / "grids").glob("*.npz"))) == 2

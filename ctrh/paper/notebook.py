@@ -93,8 +93,10 @@ def _explain(source: Path, copy: Path, errors: str, kept: Path) -> str:
         if output.output_type == "error":
             trace = "\n".join(output.traceback) + "\n"
             what = f"{output.ename}: {output.evalue}"
-    if "DeadKernel" in what:
+    if "DeadKernelError" in errors:
         what = "the kernel died (out of memory? the system's log may tell)"
+    elif "CellTimeoutError" in errors:
+        what = "CellTimeoutError: the cell took longer than it may"
     place = f"{source.name}, cell {number + 1} of {len(cells)}"
     return f"{trace}{place}:\n{code}\n{what}\nWhat it had done until then: {kept}"
 

@@ -167,7 +167,11 @@ def run_notebooks(
 
     def run(path: Path) -> str:
         began = time.monotonic()
-        names = execute(path, folder, parameters, CELL_SECONDS.get(profile), variables)
+        try:
+            names = execute(path, folder, parameters, CELL_SECONDS.get(profile), variables)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # here, or the next one would begin first
+            raise
         Record(keys[path], digests(folder, names)).write(folder, path.stem)
         seconds = _clock(time.monotonic() - began)
         return f"{path.stem:{width}}  done in {seconds}, {len(names)} files written"
