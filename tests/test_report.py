@@ -7,6 +7,7 @@ import re
 import shutil
 
 import html5lib
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -30,6 +31,7 @@ from ctrh.paper.report.artefacts import CLAIMS as CLAIMS_SECTION
 from ctrh.paper.report.artefacts import FRAMEWORK, SECTIONS, artefacts
 from ctrh.paper.report.explorer import explorer, kind, pictured
 from ctrh.paper.report.grids import grids
+from ctrh.paper.report.notebook_pages import notebook_body
 from ctrh.paper.report.provenance import commit, machine, settings_text
 from ctrh.paper.report.queries import chosen_queries, photo_queries, read_text_queries, save_text_queries
 from ctrh.paper.report.results import read_claims, read_results
@@ -347,3 +349,12 @@ def test_provenance_names_settings_and_commit_but_not_the_machine(tmp_path):
         assert re.fullmatch(
             r"unknown|[0-9a-f]{12}( with changes)?", commit(page.files("ctrh").joinpath(".."))
         )
+
+
+def test_cells_tagged_so_are_folded(tmp_path):
+    v4 = nbformat.v4
+    cells = [v4.new_code_cell("a = 1", metadata={"tags": ["hide-input"]}), v4.new_code_cell("b = 2")]
+    nbformat.write(v4.new_notebook(cells=cells), tmp_path / "01_a.ipynb")
+    body = notebook_body(tmp_path / "01_a.ipynb")
+    folded = body[body.index("<details>") : body.index("</details>")]
+    assert body.count("<details>") == 1 and ">a<" in folded and ">b<" not in folded

@@ -1,6 +1,8 @@
 """The runner on tiny made-up notebooks: failures are named, unchanged ones skipped, nothing half-written is left."""
 
+import inspect
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -15,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from ctrh.paper.notebook import NotebookError, execute, store_outputs
 from ctrh.paper.records import notebook_key
-from ctrh.paper.run import find_notebooks, run_notebooks, run_report
+from ctrh.paper.run import find_notebooks, planned_runs, run_notebooks, run_report
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -258,3 +260,12 @@ def test_interrupt_ends_the_kernel_and_leaves_nothing_half_written(clone, number
     assert told.endswith("Interrupted. Finished work is kept; start it again and it goes on from here.\n")
     assert "Traceback" not in told and not psutil.pid_exists(kernel)
     assert not (clone / "figures" / "smoke" / "notebooks" / "12_b.ipynb").exists()
+
+
+def test_every_list_of_runs_in_a_notebook_is_planned():
+    planned = inspect.getsource(planned_runs)
+    for path in find_notebooks(ROOT / "notebooks"):
+        cells = nbformat.read(path, as_version=4).cells
+        code = "\n".join(cell.source for cell in cells if cell.cell_type == "code")
+        for name in set(re.findall(r"\.(\w+_runs)\(", code)):
+            assert f".{name}" in planned, (path.name, name)

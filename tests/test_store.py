@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -256,3 +258,31 @@ def test_workers_end_with_a_parent_that_is_killed():
     workers = [psutil.Process(int(pid)) for pid in killed.stdout.split() if psutil.pid_exists(int(pid))]
     psutil.wait_procs(workers, timeout=20)
     assert killed.stdout and not any(worker.is_running() for worker in workers)
+
+
+def test_what_two_want_at_once_is_computed_once():
+    computed, results = [], []
+    started = threading.Event()
+
+    def compute():
+        started.set()
+        computed.append(1)
+        time.sleep(0.3)
+        return {"x": np.arange(3)}
+
+    def want():
+        results.append(cached_arrays("things", "key", compute)["x"].tolist())
+
+    first = threading.Thread(target=want)
+    first.start()
+    started.wait(10)
+    want()
+    first.join()
+    assert results == [[0, 1, 2]] * 2 and computed == [1]
+    assert sorted(path.name for path in (cache_dir() / "things").iterdir()) == ["key.npz", "key.npz.sha256"]
+
+
+def test_a_failure_lets_the_next_one_try():
+    with pytest.raises(ZeroDivisionError):
+        cached_arrays("things", "key", lambda: {"x": np.array(1 / 0)})
+    assert cached_arrays("things", "key", lambda: {"x": np.array(1)})["x"] == 1

@@ -31,7 +31,7 @@ from ctrh.paper.records import (
     notebook_key,
     record_that_holds,
 )
-from ctrh.store import cache_dir, content_key
+from ctrh.store import CACHE_REMEDY, cache_dir, content_key, prepare_folder
 
 if TYPE_CHECKING:  # PyTorch's seconds are for those who have something to train
     from ctrh.paper.grid import AnyRun
@@ -239,6 +239,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.cluster:
         os.environ["CTRH_CLUSTER"] = options.cluster
     try:
+        prepare_folder(cache_dir(), CACHE_REMEDY)
+        prepare_folder(results_dir(profile), "set CTRH_FIGURES to another folder")
         notebooks = find_notebooks(ROOT / "notebooks", options.only)
         say(f"Profile {profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
         inputs = (library_key(), environment_key(), *_outside(options))
@@ -257,7 +259,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for path in notebooks:
                 store_outputs(results_dir(profile) / "notebooks" / path.name, path)
         run_report(profile, inputs, options.force)
-    except (NotebookError, ValueError) as error:
+    except (NotebookError, ValueError, OSError) as error:
         raise SystemExit(f"\nrun_all.sh: {error}") from error
     say(f"All done in {_clock(time.monotonic() - began)}.")
     say(f"Tables and figures: {results_dir(profile)}")

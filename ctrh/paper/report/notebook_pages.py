@@ -6,11 +6,18 @@ import re
 from pathlib import Path
 
 import nbformat
+from jinja2 import DictLoader
 from latex2mathml.converter import convert
 from markupsafe import Markup
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
+# Imports and cells that only put numbers into sentences are there to be looked up.
+FOLDED = """{% extends "basic/index.html.j2" %}
+{% block input_group -%}
+{% if "hide-input" in cell.metadata.get("tags", []) %}<details><summary>Code</summary>{{ super() }}</details>
+{% else %}{{ super() }}{% endif %}
+{%- endblock %}"""
 TAG = re.compile(r"\\tag\{(.*?)\}")
 
 
@@ -33,7 +40,9 @@ def notebook_body(path: Path) -> Markup:
         notebook = nbformat.read(path, as_version=4)
     except nbformat.reader.NotJSONError as error:
         raise ValueError(f"{path} is no notebook: delete it and run the notebooks again") from error
-    exporter = HTMLExporter(template_name="basic")
+    exporter = HTMLExporter(
+        template_name="basic", template_file="folded", extra_loaders=[DictLoader({"folded": FOLDED})]
+    )
     exporter.register_filter("markdown2html", _markdown)
     body, _ = exporter.from_notebook_node(notebook)
     return Markup(body)
