@@ -162,7 +162,7 @@ def run_notebooks(
     if not changed:
         return
     prepare([_number(path) for path in changed])
-    at_once = min(NOTEBOOKS_AT_ONCE, jobs)
+    at_once = min(NOTEBOOKS_AT_ONCE, jobs, len(changed))
     variables = {"CTRH_JOBS": str(max(1, jobs // at_once))}
 
     def run(path: Path) -> str:
