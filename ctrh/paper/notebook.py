@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 
+from ctrh.paper.outputs import compact_png
 from ctrh.paper.records import files_in
 from ctrh.store import cache_dir, replacing
 
@@ -114,12 +116,15 @@ def _tidy(path: Path) -> None:
 
 
 def store_outputs(executed: Path, source: Path) -> None:
-    """Copies the outputs of ``executed`` into ``source``, cell by cell (by id), for a commit."""
+    """Copies the outputs of ``executed`` into ``source``, cell by cell (by id), with small pictures, for a commit."""
     notebook = nbformat.read(source, as_version=4)
     done = {cell.id: cell for cell in nbformat.read(executed, as_version=4).cells}
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs = done[cell.id].outputs
+            for output in cell.outputs:
+                if png := output.get("data", {}).get("image/png"):
+                    output.data["image/png"] = b64encode(compact_png(b64decode(png))).decode() + "\n"
             cell.execution_count = done[cell.id].execution_count
     with replacing(source) as temporary:
         nbformat.write(notebook, temporary)
