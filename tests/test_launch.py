@@ -132,7 +132,6 @@ def test_script_starts_from_anywhere_through_links_and_spaces(clone, tmp_path):
         ["--profile", "big"],
         ["--jobs", "0"],
         ["tset"],
-        ["report", "--only", "1"],
         ["--data", "nowhere"],
     ],
 )

@@ -25,7 +25,6 @@ MARKER = "ctrh-ready"
 
 EPILOG = """\
   ./run_all.sh test [PYTEST ARGUMENTS]   ruff, the tests, and every notebook under the smoke profile
-  ./run_all.sh report [--profile P]      only the report, out of what is there
 
 profiles:
   smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
@@ -53,59 +52,22 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    _add_profile_and_data(options)
-    options.add_argument(
-        "--only", nargs="+", metavar="NN", help="only the notebooks with these numbers, for example: 01 02"
-    )
-    options.add_argument(
-        "--jobs",
-        type=_positive,
-        metavar="N",
-        help="trainings at the same time (default: one for each core); with 2 or more, two notebooks at a time",
-    )
-    options.add_argument(
-        "--cluster",
-        metavar="ADDRESS",
-        help="trainings on the workers of this Dask scheduler, such as tcp://host:8786 (docs/cluster.md)",
-    )
-    options.add_argument(
-        "--check", action="store_true", help="only look whether data and weights are all there, and stop"
-    )
-    options.add_argument("--force", action="store_true", help="run notebooks even if nothing has changed")
-    options.add_argument(
-        "--save-outputs",
-        action="store_true",
-        help="also store the outputs in notebooks/ itself, for a commit",
-    )
+    add = options.add_argument
+    add("report", nargs="?", choices=["report"], help="only the report, out of what is there")
+    profiles = "{" + ",".join(PROFILES) + ",FILE.py}"
+    add("--profile", type=profile_file, default="demo", metavar=profiles, help="what to run (default: demo)")
+    add("--data", type=_folder, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)")
+    weights = "where weights and word vectors are, before any hub is asked (paper profile)"
+    add("--weights", type=_folder, metavar="DIR", help=weights)
+    add("--only", nargs="+", metavar="NN", help="only the notebooks with these numbers, for example: 01 02")
+    jobs = "trainings at the same time (default: one for each core); with 2 or more, two notebooks at a time"
+    add("--jobs", type=_positive, metavar="N", help=jobs)
+    cluster = "trainings on the workers of this Dask scheduler, such as tcp://host:8786 (docs/cluster.md)"
+    add("--cluster", metavar="ADDRESS", help=cluster)
+    add("--check", action="store_true", help="only look whether data and weights are all there, and stop")
+    add("--force", action="store_true", help="run notebooks even if nothing has changed")
+    add("--save-outputs", action="store_true", help="also store the outputs in notebooks/ itself, for a commit")
     return options
-
-
-def report_parser() -> argparse.ArgumentParser:
-    """The options of ``run_all.sh report``."""
-    options = argparse.ArgumentParser(
-        prog="run_all.sh report", description="Build the report out of what is there.", allow_abbrev=False
-    )
-    _add_profile_and_data(options)
-    return options
-
-
-def _add_profile_and_data(options: argparse.ArgumentParser) -> None:
-    options.add_argument(
-        "--profile",
-        type=profile_file,
-        default="demo",
-        metavar="{" + ",".join(PROFILES) + ",FILE.py}",
-        help="what to run (default: demo)",
-    )
-    options.add_argument(
-        "--data", type=_folder, metavar="DIR", help="where MIRFLICKR-25K and NUS-WIDE are (paper profile)"
-    )
-    options.add_argument(
-        "--weights",
-        type=_folder,
-        metavar="DIR",
-        help="where weights and word vectors are, before any hub is asked (paper profile)",
-    )
 
 
 def profile_file(text: str) -> Path:
@@ -268,15 +230,11 @@ def cores() -> int:
 
 def main(arguments: Sequence[str]) -> None:
     """Replaces this process by the notebooks' runner or by pytest, so that signals reach it directly."""
-    testing, reporting = (list(arguments[:1]) == [word] for word in ("test", "report"))
-    if reporting:
-        report_parser().parse_args(arguments[1:])
-    elif not testing:
+    testing = list(arguments[:1]) == ["test"]
+    if not testing:
         parser().parse_args(arguments)  # a slip of the pen is told before minutes of set-up, not after
     python = str(environment_python(ROOT))
     environ = settings(ROOT, dict(os.environ))
-    if reporting:
-        os.execve(python, [python, "-P", "-m", "ctrh.paper.report", *arguments[1:]], environ)
     if not testing:
         os.execve(python, [python, "-P", "-m", "ctrh.paper.run", *arguments], environ)
     os.chdir(ROOT)

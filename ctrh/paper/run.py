@@ -241,6 +241,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         prepare_folder(cache_dir(), CACHE_REMEDY)
         prepare_folder(results_dir(profile), "set CTRH_FIGURES to another folder")
+        if options.report:
+            run_report(profile, force=True)
+            return
         notebooks = find_notebooks(ROOT / "notebooks", options.only)
         say(f"Profile {profile}: {len(notebooks)} notebooks, cache in {cache_dir()}")
         inputs = (library_key(), environment_key(), *_outside(options))
