@@ -44,7 +44,7 @@ index.html. Cached work: $CTRH_CACHE, else .cache/ctrh here.
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of ``run_all.sh`` and of ``python -m ctrh.paper.run``."""
+    """The options of ``run_all.sh`` and of ``python -m ctrh.paper``."""
     options = argparse.ArgumentParser(
         prog="run_all.sh",
         description="Make the tables and figures of the article by running the notebooks in order, and the report.",
@@ -236,7 +236,7 @@ def main(arguments: Sequence[str]) -> None:
     python = str(environment_python(ROOT))
     environ = settings(ROOT, dict(os.environ))
     if not testing:
-        os.execve(python, [python, "-P", "-m", "ctrh.paper.run", *arguments], environ)
+        os.execve(python, [python, "-P", "-m", "ctrh.paper", *arguments], environ)
     os.chdir(ROOT)
     say("ruff check")
     code = subprocess.run([python, "-m", "ruff", "check", "."], env=environ).returncode

@@ -301,7 +301,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-if __name__ == "__main__":
+def interruptible() -> None:
+    """:func:`main`; Ctrl-C and SIGTERM end it, and its child processes, with one line."""
     signal.signal(signal.SIGTERM, _stop)
     try:
         with _children_ended():

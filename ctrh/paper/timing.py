@@ -18,6 +18,7 @@ from torch.utils.benchmark import Timer
 from torch.utils.benchmark.utils.timer import timer as wall_clock
 
 from ctrh.paper.launch import cores
+from ctrh.workers import end_with_parent
 
 T, R = TypeVar("T"), TypeVar("R")
 
@@ -59,7 +60,7 @@ def measured_apart(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-    with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(1, context, end_with_parent, max_tasks_per_child=1) as pool:
         return list(pool.map(work, tasks))
 
 
