@@ -14,17 +14,19 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from ctrh.encoding import Reader, code_statistics, mode, relaxed_codes
 from ctrh.progress import progress
 from ctrh.store import content_key, intact, storing
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 Record = dict[str, Any]
 
@@ -175,6 +177,9 @@ def train(
 
     Raises :class:`TrainingDiverged`, and :class:`CheckpointMismatch` for a checkpoint of another run.
     """
+    # Here, because who only searches with what was trained need not wait for it.
+    from lightning_fabric import Fabric
+
     fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)
     fabric.launch()
     groups = [{**group, "initial_lr": group["lr"]} for group in model.parameter_groups(config)]

@@ -243,6 +243,12 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
     subprocess.run([sys.executable, "-c", script, repr(plain)], check=True, timeout=120)
 
 
+def test_a_search_imports_what_it_needs():
+    needless = {"pandas", "numba", "sklearn", "lightning_fabric", "matplotlib", "scipy.stats"}
+    script = f"import sys, ctrh.app.photo_search; assert not {needless} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
 def test_the_names_of_backbones_are_those_that_there_are():
     assert inputs.BACKBONES == tuple(BACKBONES)
 

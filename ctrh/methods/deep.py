@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 import torch
 from safetensors import safe_open
@@ -34,6 +33,9 @@ from ctrh.methods.method import Method
 from ctrh.network import HashLayer, padded_tags
 from ctrh.store import content_key, replacing
 from ctrh.training import TrainConfig, TrainingData, train
+
+if typing.TYPE_CHECKING:
+    import pandas as pd
 
 Inputs = np.ndarray | Tensor | Dataset
 
@@ -106,6 +108,8 @@ class DeepHasher(Method):
         )
         if records[-1]["note"]:
             warnings.warn(records[-1]["note"], CodesCollapsed, stacklevel=3)
+        import pandas as pd  # here, because who only encodes need not wait for it
+
         return pd.DataFrame(records)
 
     def encode(self, inputs: Inputs) -> np.ndarray:
