@@ -17,7 +17,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, random_split
-from ctrh.paper.cost_tables import MEASURED
+from ctrh.paper.costs import MEASURED
 from ctrh.paper.outputs import save_rows
 from ctrh.paper.published import TABLES, published_table
 from ctrh.paper.report import explorer
@@ -118,7 +118,7 @@ def text_rows() -> pd.DataFrame:
 
 
 def costs() -> pd.DataFrame:
-    """Rows in the form of :func:`ctrh.paper.cost_tables.cost_rows`."""
+    """Rows in the form of :func:`ctrh.paper.costs.cost_rows`."""
     about = {"bits": 64, "low": np.nan, "high": np.nan, "seeds": 1, "device": "cpu", "threads": 1, "batch": 1}
     return pd.DataFrame(
         {"method": method, "dataset": dataset, "metric": metric, "mean": 1.25 + place, "backbone": "alexnet"}

@@ -1,15 +1,20 @@
 """Costs: megabytes against a hand count, a measurement in a process of its own, Table 3's rows."""
 
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.wshrca import WSHRCAConfig
-from ctrh.paper import cost_tables, costs
-from ctrh.paper.cost_tables import cost_frame, cost_rows, memory_gaps, save_cost_table
-from ctrh.paper.costs import Candidate, Cost, article_candidates, parameter_megabytes
+from ctrh.paper import costs
+from ctrh.paper.costs import (
+    Candidate,
+    article_candidates,
+    cost_frame,
+    cost_rows,
+    parameter_megabytes,
+    save_cost_table,
+)
 from profiles.demo import PROFILE as DEMO
 from profiles.paper import PROFILE as PAPER
 from profiles.smoke import PROFILE as SMOKE
@@ -23,7 +28,7 @@ def linear(inputs, outputs, bias=True):
 
 
 def test_alexnet_has_the_articles_megabytes_but_for_a_known_rest():
-    (candidate,) = (each for each in article_candidates(DEMO) if each.method == "CTRH")
+    (candidate,) = (x for x in article_candidates(DEMO) if x.method == "CTRH")
     found = parameter_megabytes(candidate.build()[0])
     convolutions = sum(
         kernel * kernel * inputs * outputs + outputs
@@ -38,56 +43,48 @@ def test_alexnet_has_the_articles_megabytes_but_for_a_known_rest():
     backbone = convolutions + linear(256 * 6 * 6, 4096) + linear(4096, 4096)
     mapped = backbone + linear(4096, 64) + linear(64, 512)
     weighting = 4 * linear(512, 512, bias=False) + linear(512, 2048) + linear(2048, 512)
-    assert found["encoding"] == pytest.approx(4e-6 * (backbone + linear(4096, 64)))
-    assert found["image"] == pytest.approx(4e-6 * mapped)
-    assert found["training"] == pytest.approx(4e-6 * (mapped + weighting))
-    assert found["image"] == pytest.approx(228.95, abs=0.26)
+    assert found["encoding_mb"] == pytest.approx(4e-6 * (backbone + linear(4096, 64)))
+    assert found["memory_mb"] == pytest.approx(4e-6 * mapped)
+    assert found["training_mb"] == pytest.approx(4e-6 * (mapped + weighting))
+    assert found["memory_mb"] == pytest.approx(228.95, abs=0.26)
 
 
 def test_what_reads_tags_is_counted_in_training_alone():
-    ours, theirs = (parameter_megabytes(each.build()[0]) for each in (CTRH_SMALL, WSHRCA_SMALL))
+    ours, theirs = (parameter_megabytes(x.build()[0]) for x in (CTRH_SMALL, WSHRCA_SMALL))
     width = 256 * 3 * 3
-    assert ours["encoding"] == theirs["encoding"]
-    assert ours["image"] - ours["encoding"] == pytest.approx(4e-6 * linear(8, 16))
-    assert theirs["image"] - theirs["encoding"] == pytest.approx(4e-6 * linear(8, 12))
-    assert ours["training"] > ours["image"] > 4e-6 * linear(width, 8)
+    assert ours["encoding_mb"] == theirs["encoding_mb"]
+    assert ours["memory_mb"] - ours["encoding_mb"] == pytest.approx(4e-6 * linear(8, 16))
+    assert theirs["memory_mb"] - theirs["encoding_mb"] == pytest.approx(4e-6 * linear(8, 12))
+    assert ours["training_mb"] > ours["memory_mb"] > 4e-6 * linear(width, 8)
 
 
 def test_every_deep_method_is_measured_as_the_article_has_it():
-    found = {each.method: each for each in article_candidates(PAPER)}
+    found = {x.method: x for x in article_candidates(PAPER)}
     assert set(found) == {"WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH"}
-    assert {each.settings.bits for each in found.values()} == {64}
+    assert {x.settings.bits for x in found.values()} == {64}
     assert found["CTRH"].text == (1386, 512) and found["WDHT"].text == (1386, 300)
 
 
 def test_a_process_of_its_own_measures_once(monkeypatch):
-    (first,) = costs.costs([CTRH_SMALL])
-    assert first.one[1] <= first.one[0] <= first.one[2] and first.batched[0] > 0
-    assert first.idle <= first.peak_one <= first.peak_batched
-    assert first.training == pytest.approx(parameter_megabytes(CTRH_SMALL.build()[0])["training"])
-    monkeypatch.setattr(costs, "measured_apart", None)
-    assert costs.costs([CTRH_SMALL]) == [first]
-
-
-def test_a_failure_is_told():
-    with pytest.raises(KeyError, match="no-such-backbone"):
-        costs.costs([replace(CTRH_SMALL, backbone="no-such-backbone")])
+    found = costs.cost(CTRH_SMALL)
+    median, low, high = found["time_ms"]
+    assert low <= median <= high and found["time_batched_ms"][0] > 0
+    assert found["idle_mb"] <= found["peak_mb"] <= found["peak_batched_mb"]
+    assert found["training_mb"] == pytest.approx(parameter_megabytes(CTRH_SMALL.build()[0])["training_mb"])
+    monkeypatch.setattr(costs, "measured_apart", lambda *_: pytest.fail("measured again"))
+    assert all((costs.cost(CTRH_SMALL)[metric] == found[metric]).all() for metric in costs.BATCHES)
 
 
 @pytest.fixture
 def made_up(monkeypatch, tmp_path):
     monkeypatch.setenv("CTRH_FIGURES", str(tmp_path))
-    monkeypatch.setattr(cost_tables, "own_candidates", lambda profile: [CTRH_SMALL, WSHRCA_SMALL])
-    article = [each for each in article_candidates(DEMO) if each.method in ("CTRH", "WSHRCA")][::-1]
-    monkeypatch.setattr(cost_tables, "article_candidates", lambda profile: article)
+    monkeypatch.setattr(costs, "own_candidates", lambda profile: [CTRH_SMALL, WSHRCA_SMALL])
+    article = [x for x in article_candidates(DEMO) if x.method in ("CTRH", "WSHRCA")][::-1]
+    monkeypatch.setattr(costs, "article_candidates", lambda profile: article)
 
-    def measured(candidates):
-        return [
-            Cost((2.0, 1.0, 3.0), (1.0, 0.5, 1.5), 4.0, 200.0 + number % 2, 6.0, 7.0, 8.0, 5.0)
-            for number, _ in enumerate(candidates)
-        ]
-
-    monkeypatch.setattr(cost_tables, "costs", measured)
+    found = {metric: (7.0,) for metric in costs.BATCHES} | {"memory_mb": (200.0,)}
+    found |= {"time_ms": (2.0, 1.0, 3.0), "time_batched_ms": (1.0, 0.5, 1.5)}
+    monkeypatch.setattr(costs, "cost", lambda candidate: found)
     return tmp_path
 
 
@@ -103,9 +100,6 @@ def test_rows_follow_the_design(made_up):
     alone = by.loc[("CTRH", "scenes-mir", "time_ms")]
     assert (alone["mean"], alone["low"], alone["high"], alone["batch"]) == (2, 1, 3, 1)
     assert by.loc[("CTRH", "scenes-mir", "alexnet_peak_mb"), ["published"]].isna().all()
-    gaps = memory_gaps(rows)
-    assert gaps.index.tolist() == ["CTRH", "WSHRCA"]
-    assert gaps["difference"].tolist() == pytest.approx([200 - 228.95, 201 - 228.89])
 
 
 def test_table_as_text(made_up):
@@ -120,11 +114,11 @@ def test_table_as_text(made_up):
 
 
 def test_on_alexnet_nothing_is_measured_twice(made_up, monkeypatch):
-    monkeypatch.setattr(cost_tables, "own_candidates", lambda profile: article_candidates(PAPER)[:1])
+    monkeypatch.setattr(costs, "own_candidates", lambda profile: article_candidates(PAPER)[:1])
     rows = cost_rows(PAPER)
     assert not rows["metric"].str.startswith("alexnet_").any() and set(rows["backbone"]) == {"alexnet"}
     assert cost_frame(rows, PAPER).index.tolist() == [("alexnet", "WDHT")]
 
 
 def test_a_profile_can_leave_out_the_full_size_networks(made_up):
-    assert set(cost_rows(SMOKE)["backbone"]) == {"small-alexnet"} and memory_gaps(cost_rows(SMOKE)).empty
+    assert set(cost_rows(SMOKE)["backbone"]) == {"small-alexnet"}

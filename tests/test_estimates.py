@@ -4,31 +4,33 @@ from dataclasses import replace
 
 import matplotlib.pyplot as plt
 import numpy as np
+import open_clip
+import pandas as pd
 import pytest
 import torch
+from torch import nn
 
+from ctrh.methods.ctrh import CTRHConfig
 from ctrh.paper import estimates
+from ctrh.paper.costs import Candidate
 from ctrh.paper.estimates import (
     ENCODE,
     FINETUNE,
     LEARN,
     RANK,
     READ,
-    REPLACE,
     SEE,
     STEPS,
     VIEW,
-    Measured,
-    Task,
     disk_rows,
     estimate_rows,
-    tasks,
 )
 from ctrh.paper.study_plots import hours_of_steps
 from ctrh.paper.timing import measured_apart
 from profiles.paper import PROFILE as PAPER
 
-ONE_SECOND = {step: Measured(1.0, 100.0, 10.0) for step in STEPS}
+ONE_SECOND = pd.DataFrame({"seconds": 1.0, "megabytes": 100.0, "growth": 0.0, "batch": 4.0}, index=list(STEPS))
+ONE_SECOND.loc[FINETUNE, "growth"] = 10.0
 
 
 def of(rows, dataset, step):
@@ -37,7 +39,7 @@ def of(rows, dataset, step):
 
 
 def test_hours_are_seconds_times_how_often():
-    rows = estimate_rows(PAPER, ONE_SECOND, tasks("cpu"))
+    rows = estimate_rows(PAPER, ONE_SECOND)
     # Five methods, four lengths, three seeds, eighty epochs over NUS-WIDE's 10,500 training photos.
     assert of(rows, "nuswide", LEARN)["hours"] == pytest.approx(5 * 4 * 3 * 80 * 10_500 / 3600)
     assert of(rows, "nuswide", FINETUNE)["times"] == 30 * 10_500
@@ -50,20 +52,20 @@ def test_hours_are_seconds_times_how_often():
 def test_reading_during_training_is_counted():
     runs, photos, train = 5 * 4 * 3, 25_000, 23_000
     once = replace(PAPER, train=replace(PAPER.train, decoded=True))
-    rows = estimate_rows(once, ONE_SECOND, tasks("cpu"))
+    rows = estimate_rows(once, ONE_SECOND)
     seen = photos + 2 * train
     # Decoded photos are read once more; each training then cuts a view out of each in every epoch.
     assert of(rows, "mirflickr", READ)["times"] == seen + runs * photos + train
     assert of(rows, "mirflickr", VIEW)["times"] == runs * 80 * train == of(rows, "mirflickr", LEARN)["times"]
     assert of(rows, "mirflickr", ENCODE)["times"] == runs * photos
     anew = replace(PAPER, train=replace(PAPER.train, decoded=False))
-    rows = estimate_rows(anew, ONE_SECOND, tasks("cpu"))
+    rows = estimate_rows(anew, ONE_SECOND)
     assert of(rows, "mirflickr", READ)["times"] == seen + runs * photos + runs * 80 * train
     assert of(rows, "mirflickr", VIEW)["times"] == 0
 
 
 def test_memory_grows_with_the_batch():
-    rows = estimate_rows(PAPER, ONE_SECOND, [replace(task, batch=4) for task in tasks("cpu")])
+    rows = estimate_rows(PAPER, ONE_SECOND)
     assert of(rows, "mirflickr", FINETUNE)["megabytes"] == 100 + 10 * (PAPER.finetune.batch - 4)
     assert of(rows, "mirflickr", SEE)["megabytes"] == 100
 
@@ -85,19 +87,42 @@ def test_disk():
     assert rows["nuswide", "weights of all trainings"] == pytest.approx(60 * 0.2418, rel=1e-3)
 
 
-def test_everything_is_measured_in_a_process_of_its_own():
-    tiny = [Task(step, 2, "cpu", 12) for step in STEPS]
-    found = dict(zip(STEPS, measured_apart(estimates._measure, tiny)))
-    assert all(0 < measured.seconds < 60 for measured in found.values())
-    # Adam keeps four numbers for each of CLIP's 151 million weights, SGD three for AlexNet's 60; they were in memory.
-    assert found[FINETUNE].megabytes > 4 * 4 * 150 and found[LEARN].megabytes > 3 * 4 * 57
-    # What 12 and 12 layers keep of 50 and 77 tokens for backward: at least a dozen arrays as wide as they are, each.
-    assert 4e-6 * 12 * 12 * (50 * 768 + 77 * 512) < found[FINETUNE].growth < 500
-    assert found[REPLACE].megabytes < 200
+class TinyClip(nn.Module):
+    context_length = 4
+
+    def __init__(self):
+        super().__init__()
+        self.image, self.text = nn.Linear(3 * 224 * 224, 2), nn.Embedding(1000, 2)
+
+    def encode_image(self, pixels):
+        return self.image(pixels.flatten(1))
+
+    def forward(self, pixels, tokens):
+        return self.encode_image(pixels), self.text(tokens).mean(dim=1), torch.ones(())
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_each_step_does_what_it_measures(step, monkeypatch):
+    small = Candidate("CTRH", CTRHConfig(bits=8), "small-alexnet", None, (estimates.mirflickr.COMMON, 16))
+    monkeypatch.setattr(open_clip, "create_model", lambda name: TinyClip())
+    monkeypatch.setattr(estimates, "_network", small.build)
+    monkeypatch.setattr(estimates, "RANKED", 50)
+    with torch.inference_mode(step in (SEE, ENCODE)):
+        STEPS[step][2](2, "cpu")()
+
+
+def test_what_another_photo_keeps_is_its_pixels_and_a_little(monkeypatch):
+    monkeypatch.setattr(open_clip, "create_model", lambda name: TinyClip())
+    assert estimates.kept_a_photo("cpu") == pytest.approx(4e-6 * 3 * 224 * 224, rel=1e-3)
+
+
+def test_a_step_is_measured_in_a_process_of_its_own():
+    found = measured_apart(estimates._measure, (VIEW, 1, "cpu"))
+    assert 0 < found["seconds"] < 60 and found["megabytes"] > 0 and found["growth"] == 0
 
 
 def test_marks_show_the_hours():
-    rows = estimate_rows(PAPER, ONE_SECOND, tasks("cpu"))
+    rows = estimate_rows(PAPER, ONE_SECOND)
     ax = hours_of_steps(plt.figure().subplots(), rows)
     shown = np.concatenate([marks.get_offsets()[:, 0] for marks in ax.collections])
     assert np.sort(shown).tolist() == pytest.approx(np.sort(rows.hours).tolist())

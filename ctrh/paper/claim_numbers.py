@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ctrh.paper.claims import Cell, Estimate
-from ctrh.paper.cost_tables import ALEXNET
+from ctrh.paper.costs import ALEXNET
 from ctrh.paper.effects import precisions
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, make_run, results
@@ -50,7 +50,7 @@ def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
 
 
 def cost_cells(rows: pd.DataFrame, profile: Profile) -> dict[Cell, Estimate]:
-    """The times and sizes of Table 3 (:func:`ctrh.paper.cost_tables.cost_rows`): of the AlexNet networks, as the article's.
+    """The times and sizes of Table 3 (:func:`ctrh.paper.costs.cost_rows`): of the AlexNet networks, as the article's.
 
     A number without bounds is exact.
     """

@@ -1,16 +1,16 @@
 """Table 3: what it takes to encode a picture, from its pixels to its bits, in time and memory.
 
-Networks are measured untrained: neither number depends on the weights. Each has a fresh process, so that its peak of
-resident memory is its own.
+Networks are measured untrained: neither number depends on the weights.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 import torch
 from PIL import Image
@@ -18,15 +18,30 @@ from torch import Tensor, nn
 
 from ctrh.backbones import backbone_parts
 from ctrh.methods.registry import METHODS
+from ctrh.paper.outputs import save_rows
 from ctrh.paper.profiles import GuideConfig, Profile
+from ctrh.paper.published import published_table
 from ctrh.paper.runs import code_key, default_settings, make_run, versions
+from ctrh.paper.tables import beside_published, save_texts, to_latex, to_markdown
 from ctrh.paper.timing import machine, measure, measured_apart, peak_megabytes
-from ctrh.store import cached_arrays, content_key, intact, stored_path
+from ctrh.store import cached_arrays, content_key
 from ctrh.training import TrainConfig
 
 BATCH = 8
 # The vectors of words and of the guide's texts that the article's networks map to, and MirFlickr's common tags.
 ARTICLE_WORDS, ARTICLE_TEXT, ARTICLE_TAGS = 300, 512, 1386
+ALEXNET = "alexnet_"
+# How many pictures at a time each is measured with; 0: none.
+BATCHES = {"time_ms": 1, "time_batched_ms": BATCH, "memory_mb": 0, "encoding_mb": 0, "training_mb": 0}
+BATCHES |= {"peak_mb": 1, "peak_batched_mb": BATCH, "idle_mb": 0}
+MEASURED = {
+    "time_ms": "ms, one by one",
+    "time_batched_ms": f"ms, batches of {BATCH}",
+    "memory_mb": "MB",
+    "training_mb": "MB in training",
+    "peak_mb": "MB resident",
+    "idle_mb": "MB resident before",
+}
 
 
 @dataclass(frozen=True)
@@ -39,103 +54,130 @@ class Candidate:
     guide: GuideConfig | None
     text: tuple[int, int]
     device: str = "cpu"
-    threads: int = 1
 
     def build(self) -> tuple[nn.Module, Tensor]:
         """The network, on its device, and the pixels (1, 3, H, W) of a picture as its backbone reads them."""
         module, width, preprocess = backbone_parts(self.backbone, self.guide.load() if self.guide else None)
-        hasher = METHODS[self.method](self.settings)
         tags = sp.csr_array(np.eye(2, self.text[0], dtype=bool))
-        network = hasher.untrained(module, width, tags, torch.randn(self.text))
+        network = METHODS[self.method](self.settings).untrained(module, width, tags, torch.randn(self.text))
         pixels = preprocess(Image.new("RGB", (256, 256), "skyblue"))
         return network.to(self.device).eval(), pixels[None].to(self.device)
 
 
-@dataclass(frozen=True)
-class Cost:
-    """``one`` and ``batched``: milliseconds a picture, alone and in batches of ``BATCH``: the median and its 95 %
-    interval. Megabytes (10^6 bytes) of parameters: ``encoding``, what codes need; ``image``, with what else reads the
-    picture (mapping, heads); ``training``, with what reads the tags. ``peak_one``, ``peak_batched``: the process's
-    resident memory at most, Python and its libraries included, which are ``idle``.
-    """
-
-    one: Sequence[float]
-    batched: Sequence[float]
-    encoding: float
-    image: float
-    training: float
-    peak_one: float
-    peak_batched: float
-    idle: float
-
-
 def own_candidates(profile: Profile) -> list[Candidate]:
     """The deep methods of ``profile`` as it trains them, at its longest codes."""
-    name = profile.datasets[0].data.name
-    guide = profile.guide if profile.backbone == "guide" else None
+    name, guide = profile.datasets[0].data.name, profile.guide if profile.backbone == "guide" else None
     device = "cuda" if profile.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    found = []
+    candidates = []
     for method in profile.learners:
         run = make_run(profile, name, method, profile.bits[-1], profile.seeds[0])
-        text = run.task.text.shape
-        found.append(Candidate(method, run.settings, profile.backbone, guide, text, device))
-    return found
+        shape = run.task.text.shape
+        candidates.append(Candidate(method, run.settings, profile.backbone, guide, shape, device))
+    return candidates
 
 
 def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
     """The same methods as the article has them: on AlexNet, with its widths of words and texts."""
     paper = Profile.named("paper")
-    return [
-        Candidate(
-            method,
-            replace(default_settings(method, paper, paper.datasets[0]), bits=bits),
-            "alexnet",
-            None,
-            (ARTICLE_TAGS, ARTICLE_WORDS if METHODS[method].needs == "words" else ARTICLE_TEXT),
-        )
-        for method in profile.learners
-    ]
+    candidates = []
+    for method in profile.learners:
+        settings = replace(default_settings(method, paper, paper.datasets[0]), bits=bits)
+        width = ARTICLE_WORDS if METHODS[method].needs == "words" else ARTICLE_TEXT
+        candidates.append(Candidate(method, settings, "alexnet", None, (ARTICLE_TAGS, width)))
+    return candidates
 
 
-def costs(candidates: list[Candidate]) -> list[Cost]:
-    """What they cost on this machine; measured once, then read back from the cache."""
-    keys = [content_key(candidate, BATCH, code_key(), versions(), machine()) for candidate in candidates]
-    missing = [x for x, key in zip(candidates, keys, strict=True) if not intact(stored_path("costs", key))]
-    measured = iter(measured_apart(_measure, missing) if missing else [])
-    stored = [cached_arrays("costs", key, lambda: asdict(next(measured))) for key in keys]
-    return [Cost(**{name: value.tolist() for name, value in arrays.items()}) for arrays in stored]
+def cost(candidate: Candidate) -> dict[str, np.ndarray]:
+    """By metric of ``BATCHES`` its value and, of times (medians), the 95 % interval; measured once on a machine, then read
+    from the cache.
+
+    Times are milliseconds a picture. Megabytes (10^6 bytes) of parameters: ``encoding_mb``, what codes need;
+    ``memory_mb``, with what else reads the picture (mapping, heads); ``training_mb``, with what reads the tags. Resident
+    memory at most, Python and its libraries (``idle_mb``) included: ``peak_mb``, ``peak_batched_mb``.
+    """
+    key = content_key(candidate, BATCH, code_key(), versions(), machine())
+    return cached_arrays("costs", key, partial(measured_apart, _measure, candidate))
 
 
-def _measure(candidate: Candidate) -> Cost:
+def _measure(candidate: Candidate) -> dict[str, np.ndarray]:
     """Meant for a process of its own."""
-    idle = peak_megabytes()
+    found = {"idle_mb": peak_megabytes()}
     network, picture = candidate.build()
-    batch = picture.repeat(BATCH, 1, 1, 1)
-    with torch.inference_mode():
-        # To the bits on the host: nobody has a code before.
-        one = measure(lambda: (network(picture) > 0.5).cpu(), candidate.threads)
-        peak_one = peak_megabytes()
-        batched = measure(lambda: (network(batch) > 0.5).cpu(), candidate.threads)
-    sizes = parameter_megabytes(network)
-    return Cost(
-        one.of(1, 1000),
-        batched.of(BATCH, 1000),
-        **sizes,
-        peak_one=peak_one,
-        peak_batched=peak_megabytes(),
-        idle=idle,
-    )
+    for suffix, count in (("", 1), ("_batched", BATCH)):
+        pixels = picture.repeat(count, 1, 1, 1)
+        with torch.inference_mode():
+            # To the bits on the host: nobody has a code before.
+            found[f"time{suffix}_ms"] = 1000 / count * measure(lambda: (network(pixels) > 0.5).cpu())  # noqa: B023
+        found[f"peak{suffix}_mb"] = peak_megabytes()
+    found |= parameter_megabytes(network)
+    return {metric: np.atleast_1d(value) for metric, value in found.items()}
 
 
 def parameter_megabytes(network: nn.Module) -> dict[str, float]:
-    """Megabytes of parameters: ``encoding`` (backbone, hidden and hash layer), ``image`` (all that do not read tags),
-    ``training`` (all)."""
+    """Megabytes of parameters: ``encoding_mb`` (backbone, hidden and hash layer), ``memory_mb`` (all that do not read
+    tags), ``training_mb`` (all)."""
     groups = {group["name"]: group["params"] for group in network.parameter_groups(TrainConfig())}
-    tags = {id(each) for each in groups.get("tags", [])}
-    coding = [network.backbone, getattr(network, "hidden", nn.Identity()), network.hash]
+    tags = {id(weight) for weight in groups.get("tags", [])}
+    coding = nn.ModuleList([network.backbone, getattr(network, "hidden", nn.Identity()), network.hash])
     counted = {
-        "encoding": [each for module in coding for each in module.parameters()],
-        "image": [each for each in network.parameters() if id(each) not in tags],
-        "training": list(network.parameters()),
+        "encoding_mb": coding.parameters(),
+        "memory_mb": [weight for weight in network.parameters() if id(weight) not in tags],
+        "training_mb": network.parameters(),
     }
-    return {name: sum(each.nbytes for each in group) / 1e6 for name, group in counted.items()}
+    return {name: sum(weight.nbytes for weight in weights) / 1e6 for name, weights in counted.items()}
+
+
+def cost_rows(profile: Profile) -> pd.DataFrame:
+    """Table 3, a row a number: ``method``, ``dataset``, ``bits``, ``metric``, ``mean`` (of times the median), ``low``,
+    ``high``, ``seeds``, ``published``, and how: ``backbone``, ``device``, ``threads``, ``batch``.
+
+    Metrics are those of :func:`cost`; where the profile's networks are not AlexNet and the study wants it, also of the
+    article's, called ``alexnet_time_ms`` and so on. Networks do not depend on the data set: all have the same rows.
+    """
+    candidates = [("", candidate) for candidate in own_candidates(profile)]
+    if profile.backbone != "alexnet" and profile.study.full_size:
+        candidates += [(ALEXNET, candidate) for candidate in article_candidates(profile)]
+    rows = []
+    for prefix, candidate in candidates:
+        found = cost(candidate)
+        for metric, batch in BATCHES.items():
+            mean, low, high = found[metric] if len(found[metric]) == 3 else (*found[metric], np.nan, np.nan)
+            row = {"bits": candidate.settings.bits, "metric": prefix + metric, "mean": mean, "low": low, "high": high}
+            row |= {"seeds": 1, "backbone": candidate.backbone, "device": candidate.device, "threads": 1, "batch": batch}
+            for dataset in profile.datasets:
+                rows.append({"method": candidate.method, "dataset": dataset.data.name, **row})
+    table = pd.DataFrame(rows)
+    plain = table.assign(metric=table["metric"].str.removeprefix(ALEXNET))
+    table.insert(8, "published", beside_published(plain, 3, profile)["published"])
+    return table
+
+
+def cost_frame(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Table 3 as text, from :func:`cost_rows`: a line for each network and method; the article's times of both data sets.
+
+    Nothing is marked as the best: between equal networks the clock's noise would decide.
+    """
+    first = rows[rows["dataset"] == profile.datasets[0].data.name]
+    published, lines = published_table(3), {}
+    for (backbone, method), group in first.groupby(["backbone", "method"], sort=False):
+        values = group.set_index(group["metric"].str.removeprefix(ALEXNET))["mean"]
+        printed = published[published["method"] == method].groupby("metric")["published"].unique()
+        line = {(f"measured ({profile.name})", title): f"{values[metric]:.2f}" for metric, title in MEASURED.items()}
+        for metric, title in (("time_ms", "ms"), ("memory_mb", "MB")):
+            line["published", title] = " / ".join(f"{value:.2f}" for value in printed[metric])
+        lines[backbone, method] = line
+    return pd.DataFrame(lines).T.rename_axis(["backbone", "method"])
+
+
+def save_cost_table(rows: pd.DataFrame, profile: Profile) -> str:
+    """Writes ``table3``.csv, .md and .tex; the Markdown."""
+    caption = (
+        f"Milliseconds to encode a picture (median; {rows['device'].iloc[0]}, threads: 1; one by one and in batches of "
+        f"{BATCH}) and megabytes (parameters; the process's resident memory at most). Published: the article's own machine, "
+        "MirFlickr / NUS-WIDE, AlexNet, 64 bits."
+    )
+    frame = cost_frame(rows, profile)
+    markdown = f"{caption}\n\n{to_markdown(frame)}"
+    save_texts("table3", profile, markdown, to_latex(frame, caption))
+    save_rows(rows, "table3", profile.name)
+    return markdown

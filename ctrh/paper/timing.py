@@ -5,12 +5,11 @@ from __future__ import annotations
 import platform
 import resource
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from scipy.stats import quantile_test
@@ -23,45 +22,31 @@ from ctrh.workers import end_with_parent
 T, R = TypeVar("T"), TypeVar("R")
 
 
-class Timing(NamedTuple):
-    """Seconds a call: the median and its 95 % interval (the extremes, where the repetitions are too few for one)."""
-
-    median: float
-    low: float
-    high: float
-
-    def of(self, count: int, scale: float = 1.0) -> Timing:
-        """The same for one of the ``count`` things that a call does, times ``scale``."""
-        return Timing(*(scale * seconds / count for seconds in self))
-
-
 def measure(
-    work: Callable[[], object], threads: int = 1, seconds: float = 0.3, processor_time: bool = False
-) -> Timing:
-    """``work`` repeated for at least ``seconds`` and four times, after first calls that also set things up.
+    work: Callable[[], object], threads: int = 1, seconds: float = 0.3, clock: Callable[[], float] = wall_clock
+) -> np.ndarray:
+    """Seconds a call: the median and its 95 % interval (of order statistics; the extremes where there are too few).
 
-    A GPU has finished when the clock is read. ``processor_time``: only the processor's own seconds, to which other
-    programs hardly add. The interval is that of the order statistics (``scipy.stats.quantile_test``).
+    ``work`` is repeated for at least ``seconds`` and four times, after first calls that also set things up. A GPU has
+    finished when the clock is read.
     """
-    clock = time.process_time if processor_time else wall_clock
     timer = Timer("work()", globals={"work": work}, num_threads=threads, timer=clock)
     measured = timer.adaptive_autorange(threshold=1.0, min_run_time=seconds, max_run_time=20)
-    bounds = quantile_test(measured.times, q=measured.median, p=0.5).confidence_interval(0.95)
-    if np.isnan([bounds.low, bounds.high]).any():
-        return Timing(measured.median, min(measured.times), max(measured.times))
-    return Timing(measured.median, bounds.low, bounds.high)
+    interval = quantile_test(measured.times, q=measured.median, p=0.5).confidence_interval(0.95)
+    if np.isnan(interval).any():
+        interval = min(measured.times), max(measured.times)
+    return np.array([measured.median, *interval])
 
 
-def measured_apart(work: Callable[[T], R], tasks: Sequence[T]) -> list[R]:
-    """``work`` (a function of a module) of each task in a process of its own, so that none has another's memory.
+def measured_apart(work: Callable[[T], R], task: T) -> R:
+    """``work(task)``, of a function of a module, in a fresh process, so that its peak of memory is its own.
 
-    The processes are forks of one server that has imported ``work``'s module and nothing else has happened in. What
-    ``work`` raises is raised here.
+    The process is the fork of a server that has imported ``work``'s module and that nothing else has happened in.
     """
     context = get_context("forkserver")
     context.set_forkserver_preload([work.__module__])
-    with ProcessPoolExecutor(1, context, end_with_parent, max_tasks_per_child=1) as pool:
-        return list(pool.map(work, tasks))
+    with ProcessPoolExecutor(1, context, end_with_parent) as pool:
+        return pool.submit(work, task).result()
 
 
 def peak_megabytes() -> float:
@@ -73,11 +58,9 @@ def peak_megabytes() -> float:
 def processor() -> str:
     """The processor's model where the system tells, else its kind."""
     listing = Path("/proc/cpuinfo")
-    if listing.exists():
-        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+    lines = listing.read_text(encoding="utf-8", errors="replace").splitlines() if listing.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor() or platform.machine()
 
 
 def machine() -> list[object]:

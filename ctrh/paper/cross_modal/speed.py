@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -18,8 +19,6 @@ from ctrh.paper.runs import code_key, versions
 from ctrh.paper.timing import machine, measure
 from ctrh.store import cached_arrays, content_key
 
-VIT = "size of ViT-B-32"
-
 
 def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
     """One row a tower and masking ratio: ``patches`` left, ``ms`` of the processor per picture and training step,
@@ -33,7 +32,9 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
     def compute() -> dict[str, np.ndarray]:
         frames = [tower_rows(guide.name, guide.model.visual, pictures, cross.ratios)]
         if cross.speed_vit:
-            frames.append(tower_rows(VIT, _vit_b_32(), max(1, pictures // 3), cross.ratios))
+            with torch.random.fork_rng(devices=[]):
+                vit = VisionTransformer(224, 32, 768, 12, 12, 4, output_dim=512).eval()
+            frames.append(tower_rows("size of ViT-B-32", vit, max(1, pictures // 3), cross.ratios))
         rows = pd.concat(frames, ignore_index=True)
         return {name: np.asarray(rows[name].tolist()) for name in rows}
 
@@ -47,28 +48,18 @@ def tower_rows(name: str, tower: VisionTransformer, pictures: int, ratios: Seque
     visual = copy.deepcopy(tower).requires_grad_(True)
     images = torch.randn(pictures, 3, *visual.image_size, generator=torch.Generator().manual_seed(0))
 
-    def masked_step(ratio: float) -> None:
-        with masked(visual, ratio, seed=0):
-            _backward(visual, visual(images))
+    def milliseconds(ratio: float, forward: Callable[[Tensor], Tensor]) -> float:
+        def step() -> None:
+            with masked(visual, ratio, seed=0):
+                forward(images).sum().backward()
+            visual.zero_grad(set_to_none=True)
 
-    def milliseconds(step) -> float:
-        return measure(step, processor_time=True).of(pictures, 1000).median
+        # Other programs hardly add to the processor's own seconds.
+        return measure(step, clock=time.process_time)[0] * 1000 / pictures
 
-    table = pd.DataFrame({"tower": name, "ratio": list(ratios)})
-    table["patches"] = [patches_left(visual, ratio) for ratio in ratios]
-    table["ms"] = [milliseconds(lambda ratio=ratio: masked_step(ratio)) for ratio in ratios]
+    ms = np.array([milliseconds(ratio, visual) for ratio in ratios])
     # What comes before the transformer, which masking does not make cheaper.
-    stem = milliseconds(lambda: _backward(visual, visual.conv1(images)))
-    whole = table["ms"].iloc[0]
-    return table.assign(speedup=whole / table["ms"], transformer=1 - stem / whole)
-
-
-def _backward(visual: VisionTransformer, outputs: Tensor) -> None:
-    outputs.sum().backward()
-    visual.zero_grad(set_to_none=True)
-
-
-def _vit_b_32() -> VisionTransformer:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return VisionTransformer(224, 32, 768, 12, 12, 4, output_dim=512).eval()
+    stem = milliseconds(0.0, visual.conv1)
+    table = pd.DataFrame({"tower": name, "ratio": list(ratios), "ms": ms, "speedup": ms[0] / ms})
+    table.insert(2, "patches", [patches_left(visual, ratio) for ratio in ratios])
+    return table.assign(transformer=1 - stem / ms[0])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ctrh.paper.cost_tables import cost_frame
+from ctrh.paper.costs import cost_frame
 from ctrh.paper.profiles import Profile
 from ctrh.paper.tables import wide
 from ctrh.paper.tag_tables import statistics_table

@@ -9,7 +9,7 @@ from itertools import product
 import pandas as pd
 
 from ctrh.backbones import backbone_parts
-from ctrh.paper.costs import Candidate, costs
+from ctrh.paper.costs import Candidate, cost
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, default_settings, make_run
 from ctrh.paper.tables import article_table
@@ -98,30 +98,26 @@ def cost_rows(profile: Profile) -> pd.DataFrame:
     (F), ``megabytes``, ``one_ms`` for a picture alone and ``encode_ms`` for one in a batch of ``ctrh.paper.costs.BATCH``.
 
     Times are medians, from pixels to the bits of the studies' length, measured once on a machine
-    (:func:`ctrh.paper.costs.costs`).
+    (:func:`ctrh.paper.costs.cost`).
     """
     settings = default_settings("CTRH", profile, profile.datasets[0])
     settings = replace(settings, bits=profile.study.bits)
     text = (2, guide_of(profile.guide).width)  # encoding does not read it
-    candidates = {
-        label: Candidate("CTRH", settings, name, profile.guide if name == "guide" else None, text)
-        for label, name in profile.study.backbones
-    }
     weights = mapping(profile)["its weights"]
     rows = []
-    for (label, candidate), cost in zip(candidates.items(), costs(list(candidates.values())), strict=True):
-        guide = guide_of(profile.guide) if candidate.guide else None
-        module, width, _ = backbone_parts(candidate.backbone, guide)
-        parameters = sum(each.numel() for each in module.parameters())
+    for label, name in profile.study.backbones:
+        found = cost(Candidate("CTRH", settings, name, profile.guide if name == "guide" else None, text))
+        module, width, _ = backbone_parts(name, guide_of(profile.guide) if name == "guide" else None)
+        parameters = sum(weight.numel() for weight in module.parameters())
         rows.append(
             {
                 "backbone": label,
                 "parameters": parameters,
                 "trained": parameters if weights[label] == "trained along" else 0,
                 "width": width,
-                "megabytes": sum(each.nbytes for each in module.parameters()) / 1e6,
-                "one_ms": cost.one[0],
-                "encode_ms": cost.batched[0],
+                "megabytes": sum(weight.nbytes for weight in module.parameters()) / 1e6,
+                "one_ms": float(found["time_ms"][0]),
+                "encode_ms": float(found["time_batched_ms"][0]),
             }
         )
     return pd.DataFrame(rows)
