@@ -21,8 +21,8 @@ from ctrh.paper.costs import MEASURED
 from ctrh.paper.outputs import save_rows
 from ctrh.paper.published import TABLES, published_table
 from ctrh.paper.report import explorer
-from ctrh.paper.report.artefacts import artefacts
-from ctrh.paper.report.queries import save_text_queries
+from ctrh.paper.report.explorer import save_text_queries
+from ctrh.paper.report.results import artefacts
 from ctrh.paper.style import save_figure
 from ctrh.retrieval.metrics import evaluate
 from profiles.smoke import PROFILE as SMOKE

@@ -25,7 +25,7 @@ def asking_words(photos: Photos) -> list[str]:
 def word_answers(result: CrossResult, words: Sequence[str], count: int = 10) -> tuple[pd.DataFrame, Scores]:
     """Each of ``words`` (labels, see :func:`asking_words`) asks for photos of the database, and how well it fares.
 
-    Rows as the report's explorer wants them (:mod:`ctrh.paper.report.queries`): ``dataset``, ``query``, ``method``,
+    Rows as the report's explorer wants them (:mod:`ctrh.paper.report.explorer`): ``dataset``, ``query``, ``method``,
     ``bits``, ``rank`` from 1, ``photo`` (index in the data set), ``distance``, ``relevant``, ``ap``.
     """
     run, pairs, photos = result.run, result.run.task, photos_of(result.run.data.data)

@@ -1,35 +1,49 @@
-"""The explorer's data: what :mod:`ctrh.paper.report.queries` says was found, with small pictures and tags, for JSON."""
+"""The explorer's data: who asks and what is found, with small pictures and tags, for the page's script.
+
+Queries that are photos come out of finished runs. Queries that are words are supplied by whoever has them, a notebook
+for example::
+
+    save_text_queries(rows, profile.name)  # the page shows them from its next build on
+
+Both are one kind of table, a row for each photo found: ``dataset``, ``query`` (a photo's index, or the words), ``method``,
+``bits``, ``rank`` from 1, ``photo`` (index of the photo found), ``distance``, ``relevant``; ``ap`` (the query's average
+precision in [0, 1], NaN where it is not known). Indices count all photos of the profile's data set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from ctrh.data.photos import Photos
+from ctrh.paper.comparisons import nearest, queries_at
+from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.report.pictures import thumbnail
-from ctrh.paper.report.queries import chosen_queries, photo_queries, read_text_queries
-from ctrh.paper.runs import make_run, stored
+from ctrh.paper.report.results import TEXT_QUERIES
+from ctrh.paper.runs import RunResult, make_run, stored
 from ctrh.paper.tasks import photos_of, tags_of
 from ctrh.store import cache_dir
 
+COLUMNS = ["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]
+QUERIES, FOUND = 18, 10
 # Pixels: photos that ask are shown larger than those that are found.
-ASKING, FOUND = 112, 64
+ASKING_SIDE, FOUND_SIDE = 112, 64
 JUDGE = "CTRH"
 
 
-@dataclass(frozen=True)
-class Explorer:
+class Explorer(NamedTuple):
     """``data``: for the page's script, one entry a data set; ``absent``: (data set, why it is not there);
     ``training_seconds``: what the runs behind it took.
     """
 
     data: list[dict]
-    absent: tuple[tuple[str, str], ...]
+    absent: list[tuple[str, str]]
     training_seconds: float
 
 
@@ -40,47 +54,92 @@ def explorer(profile: Profile) -> Explorer:
     for settings in profile.datasets:
         name = settings.data.name
         try:
-            entry, spent = _of_dataset(profile, settings, words[words["dataset"] == name])
+            results = _finished(profile, name)
+            if results or (words["dataset"] == name).any():
+                data.append(_entry(profile, settings, results, words[words["dataset"] == name]))
+            else:
+                absent.append((name, "no finished run in the cache: the notebooks compute them"))
+            seconds += sum(result.fit_seconds for result in results)
         except (ValueError, OSError) as error:  # data that are not on this machine
             absent.append((name, str(error)))
-            continue
-        seconds += spent
-        if entry:
-            data.append(entry)
-        else:
-            absent.append((name, "no finished run in the cache: the notebooks compute them"))
-    return Explorer(data, tuple(absent), seconds)
+    return Explorer(data, absent, seconds)
 
 
-def _of_dataset(
-    profile: Profile, settings: DatasetSettings, words: pd.DataFrame
-) -> tuple[dict | None, float]:
-    name, seed = settings.data.name, profile.seeds[0]
+def _finished(profile: Profile, dataset: str) -> list[RunResult]:
     # Naming a run takes its photos' features: hours for large data, so not where no run can be there.
-    any_run = any((cache_dir() / "runs").glob("*.npz"))
-    wanted = [(method, bits) for method in profile.methods for bits in profile.bits] if any_run else []
-    results = stored(make_run(profile, name, method, bits, seed) for method, bits in wanted)
-    kinds = []
+    if not any((cache_dir() / "runs").glob("*.npz")):
+        return []
+    wanted = [(method, bits) for method in profile.methods for bits in profile.bits]
+    return stored(make_run(profile, dataset, method, bits, profile.seeds[0]) for method, bits in wanted)
+
+
+def _entry(
+    profile: Profile, settings: DatasetSettings, results: Sequence[RunResult], words: pd.DataFrame
+) -> dict:
+    kinds, asking, photos = [], set(), photos_of(settings.data)
+    rows = set(words["photo"])
     if results:
-        judge = max(results, key=lambda result: (result.run.method == JUDGE, result.run.bits)).run
-        queries = chosen_queries(next(result for result in results if result.run is judge))
+        judge = max(results, key=lambda result: (result.run.method == JUDGE, result.run.bits))
+        queries = chosen_queries(judge)
         rule = (
             f"{len(queries)} query photos at equal steps from the worst to the best average precision of "
-            f"{judge.method} at {judge.bits} bits: hard and easy ones alike."
+            f"{judge.run.method} at {judge.run.bits} bits: hard and easy ones alike."
         )
-        kinds.append(kind("photo", photo_queries(results, queries), rule))
+        found = photo_queries(results, queries)
+        kinds.append(kind("photo", found, rule))
+        asking = set(found["query"])
+        rows |= asking | set(found["photo"])
     if len(words):
-        kinds.append(
-            kind("text", words, "Words in place of a photo: their code is compared with the photos' codes.")
-        )
-    if not kinds:
-        return None, 0.0
-    photos = photos_of(settings.data)
-    config = make_run(profile, name, JUDGE, profile.bits[0], seed).tags
-    refined = tags_of(photos, settings.data, config, np.asarray(spoken_of(kinds)))
-    stands_for = settings.article if settings.article != name else ""
-    about = {"name": name, "standsFor": stands_for, "kinds": kinds}
-    return {**about, **pictured(photos, refined, kinds)}, sum(result.fit_seconds for result in results)
+        rule = "Words in place of a photo: their code is compared with the photos' codes."
+        kinds.append(kind("text", words, rule))
+    name, rows = settings.data.name, sorted(rows)
+    config = make_run(profile, name, JUDGE, profile.bits[0], profile.seeds[0]).tags
+    refined = tags_of(photos, settings.data, config, np.asarray(rows))
+    return {"name": name, "kinds": kinds, **pictured(photos, refined, rows, asking)}
+
+
+def chosen_queries(judge: RunResult, count: int = QUERIES) -> list[int]:
+    """``count`` queries (positions among them) at equal steps from the worst AP by ``judge`` to the best; each once."""
+    return list(dict.fromkeys(queries_at(judge.scores, np.linspace(0, 1, count))))
+
+
+def photo_queries(results: Sequence[RunResult], queries: Sequence[int], found: int = FOUND) -> pd.DataFrame:
+    """What some ``queries`` (positions among them) find in each of ``results``."""
+    frames = []
+    for result in results:
+        asked = result.run.task.split.query[list(queries)]
+        precision = dict(zip(asked, result.scores.ap_all[list(queries)]))
+        rows = nearest(result, queries, found)
+        about = {"dataset": result.run.data.name, "method": result.run.method, "bits": result.run.bits}
+        frames.append(rows.assign(**about, ap=rows["query"].map(precision))[COLUMNS])
+    return pd.concat(frames, ignore_index=True)
+
+
+def save_text_queries(rows: pd.DataFrame, profile: str) -> Path:
+    """Writes ``text_queries.csv`` among the profile's results: word queries for the explorer.
+
+    ``rows``: as the module says, ``query`` the words and ``ap`` optional. Raises ``ValueError`` for rows that the
+    page could not show: a column missing, or ranks that are not 1, 2, ... for each query, method and length.
+    """
+    return save_rows(_checked(rows, "these rows"), TEXT_QUERIES, profile)
+
+
+def read_text_queries(profile: str) -> pd.DataFrame:
+    """The rows that :func:`save_text_queries` left, none where it has not been called. ``ValueError`` for another file."""
+    path = results_dir(profile) / f"{TEXT_QUERIES}.csv"
+    if not path.exists():
+        return pd.DataFrame(columns=COLUMNS)
+    return _checked(pd.read_csv(path, dtype={"query": str}, keep_default_na=False, na_values=[""]), str(path))
+
+
+def _checked(rows: pd.DataFrame, what: str) -> pd.DataFrame:
+    rows = rows if "ap" in rows else rows.assign(ap=np.nan)
+    if missing := [column for column in COLUMNS if column not in rows]:
+        raise ValueError(f"{what} lack {', '.join(missing)}")
+    rankings = rows.groupby(["dataset", "query", "method", "bits"], sort=False)["rank"]
+    if not (rows["rank"] == rankings.cumcount() + 1).all():
+        raise ValueError(f"{what}: ranks must be 1, 2, ... for each data set, query, method and length")
+    return rows[COLUMNS].astype({"relevant": bool})
 
 
 def kind(name: str, rows: pd.DataFrame, rule: str) -> dict:
@@ -89,65 +148,47 @@ def kind(name: str, rows: pd.DataFrame, rule: str) -> dict:
     ``rankings["<method>|<bits>"]`` has an entry for each of ``queries``: ``photos``, ``distances``, ``right`` (1 or 0)
     and ``ap``, or None where this query was not asked there.
     """
-    queries = list(dict.fromkeys(rows["query"]))
-    place = {query: number for number, query in enumerate(queries)}
+    queries = rows["query"].unique().tolist()
     rankings: dict[str, list] = {}
-    for (method, bits, query), part in rows.groupby(["method", "bits", "query"], sort=False):
-        ap = part["ap"].iloc[0]
-        rankings.setdefault(f"{method}|{bits}", [None] * len(queries))[place[query]] = {
-            "photos": part["photo"].tolist(),
-            "distances": np.round(part["distance"], 3).tolist(),
-            "right": part["relevant"].astype(int).tolist(),
+    for (method, bits, query), found in rows.groupby(["method", "bits", "query"], sort=False):
+        ap = found["ap"].iloc[0]
+        ranking = rankings.setdefault(f"{method}|{bits}", [None] * len(queries))
+        ranking[queries.index(query)] = {
+            "photos": found["photo"].tolist(),
+            "distances": found["distance"].round(3).tolist(),
+            "right": found["relevant"].astype(int).tolist(),
             "ap": None if pd.isna(ap) else round(float(ap), 4),
         }
+    methods, bits = rows["method"].unique().tolist(), sorted(rows["bits"].unique().tolist())
     return {
         "kind": name,
         "rule": rule,
         "queries": queries,
-        "methods": list(dict.fromkeys(rows["method"])),
-        "bits": sorted(set(rows["bits"].tolist())),
+        "methods": methods,
+        "bits": bits,
         "rankings": rankings,
     }
 
 
-def asking_photos(kinds: Sequence[dict]) -> set[int]:
-    """The photos among the queries of ``kinds``."""
-    return {photo for each in kinds if each["kind"] == "photo" for photo in each["queries"]}
-
-
-def spoken_of(kinds: Sequence[dict]) -> list[int]:
-    """The photos that ask or are found in ``kinds``, ascending."""
-    lists = (one for each in kinds for many in each["rankings"].values() for one in many if one)
-    return sorted(asking_photos(kinds) | {photo for one in lists for photo in one["photos"]})
-
-
-def pictured(photos: Photos, refined: sp.csr_array, kinds: Sequence[dict]) -> dict:
-    """The photos that ``kinds`` speak of, each once, by index: picture, labels, tags before and after refinement.
+def pictured(photos: Photos, refined: sp.csr_array, rows: Sequence[int], asking: set[int]) -> dict:
+    """The photos ``rows`` by index, those that are ``asking`` larger: picture, labels, tags before and after refinement.
 
     refined: (N, C). Tags are places in ``words``, labels in ``labels``; ``true``: those of a photo's tags that are
     right, None where nobody knows.
     """
-    asking = asking_photos(kinds)
-    used: dict[int, int] = {}  # column of the vocabulary -> place in ``words``
-
-    def listed(tags: sp.csr_array, photo: int) -> list[int]:
-        return [used.setdefault(int(column), len(used)) for column in np.sort(tags[[photo]].indices)]
-
+    before, after = photos.tags[rows].tolil().rows, refined[rows].tolil().rows  # columns of the vocabulary
+    truth = None if photos.truth is None else photos.truth[rows].tolil().rows
+    used = sorted({column for tags in (*before, *after) for column in tags})
+    place = {column: i for i, column in enumerate(used)}
     pictures = {}
-    for photo in spoken_of(kinds):
-        before, after = listed(photos.tags, photo), listed(refined, photo)
-        true = None
-        if photos.truth is not None:
-            right = set(photos.truth[[photo]].indices.tolist())
-            columns = {place: column for column, place in used.items()}
-            true = sorted(place for place in {*before, *after} if columns[place] in right)
-        labels = [] if photos.labels is None else photos.labels[photo].nonzero()[0]
+    for i, photo in enumerate(rows):
+        true = None if truth is None else sorted({*before[i], *after[i]} & {*truth[i]})
         pictures[int(photo)] = {
-            "image": thumbnail(photos.images[photo], ASKING if photo in asking else FOUND),
-            "labels": [int(label) for label in labels],
-            "before": before,
-            "after": after,
-            "true": true,
+            "image": thumbnail(photos.images[photo], ASKING_SIDE if photo in asking else FOUND_SIDE),
+            "labels": [] if photos.labels is None else photos.labels[photo].nonzero()[0].tolist(),
+            "before": [place[column] for column in before[i]],
+            "after": [place[column] for column in after[i]],
+            "true": None if true is None else [place[column] for column in true],
         }
     words = [photos.vocabulary[column] for column in used]
     return {"photos": pictures, "words": words, "labels": list(photos.label_names)}

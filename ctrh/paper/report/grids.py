@@ -1,7 +1,8 @@
-"""Tables as the page shows them: heads, groups of lines, and cells that know whose number they are."""
+"""Tables as the page shows them: all in one form, whatever the rows were."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,37 +19,15 @@ MOST_LINES = 60
 
 
 @dataclass(frozen=True)
-class Cell:
-    """``owner``: "measured", "published" or "" (a table that has no such difference); ``words``: not a number."""
-
-    text: str
-    owner: str = ""
-    best: bool = False
-    words: bool = False
-
-    @property
-    def style(self) -> str:
-        return f"{self.owner}{' words' * self.words}"
-
-
-@dataclass(frozen=True)
-class Group:
-    """Lines under a common heading (``title``, "" for none): the name of each and its cells."""
-
-    title: str
-    lines: tuple[tuple[str, tuple[Cell, ...]], ...]
-
-
-@dataclass(frozen=True)
 class Grid:
-    """``title``: which metric this is; ``owners``: (name, columns that it spans); ``heads``: of all columns, the first
-    the names' own.
+    """``frame``: texts in the form of :func:`ctrh.paper.tables.wide`, index (group, name), columns (whose, head).
+
+    ``title``: which metric this is; ``styles``: the classes of each column, "measured", "published", "words", "first".
     """
 
     title: str
-    owners: tuple[tuple[Cell, int], ...]
-    heads: tuple[str, ...]
-    groups: tuple[Group, ...]
+    frame: pd.DataFrame
+    styles: tuple[str, ...]
 
 
 def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
@@ -57,46 +36,38 @@ def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
     ``file``: whose rows these are; costs and statistics have forms of their own.
     """
     if file == "table3":
-        return [_framed(cost_frame(rows, profile))]
+        return [_grid(cost_frame(rows, profile))]
     if file == "tag_statistics":
         return [_plain(statistics_table(rows).reset_index())]
     name = rows.columns[0]
-    keys = [name, "dataset", "bits", "metric"]
-    if ARTICLE_COLUMNS <= set(rows.columns) and not rows.duplicated(keys).any():
-        parts = rows.groupby("metric", sort=False)
-        return [_framed(wide(part, name, profile), metric_title(metric)) for metric, part in parts]
+    if (
+        ARTICLE_COLUMNS <= set(rows.columns)
+        and not rows.duplicated([name, "dataset", "bits", "metric"]).any()
+    ):
+        tables = rows.groupby("metric", sort=False)
+        return [_grid(wide(table, name, profile), metric_title(metric)) for metric, table in tables]
     return [_plain(rows)] if 0 < len(rows) <= MOST_LINES else []
 
 
-def _framed(frame: pd.DataFrame, title: str = "") -> Grid:
-    """A frame as :func:`ctrh.paper.tables.wide` makes it: index (group, name), columns (owner, head), cells of text."""
-    owners = ["published" if who == "published" else "measured" for who, _ in frame.columns]
-    who = frame.columns.get_level_values(0)
-    spans = tuple((Cell(each, owners[list(who).index(each)]), list(who).count(each)) for each in who.unique())
-    groups = []
-    for data, part in frame.groupby(level=0, sort=False):
-        lines = [
-            (
-                label,
-                tuple(
-                    Cell(text.strip("*"), owner, text.startswith("*")) for text, owner in zip(line, owners)
-                ),
-            )
-            for (_, label), line in zip(part.index, part.to_numpy())
-        ]
-        groups.append(Group(str(data), tuple(lines)))
-    return Grid(title, spans, (frame.index.names[1], *frame.columns.get_level_values(1)), tuple(groups))
-
-
 def _plain(rows: pd.DataFrame) -> Grid:
-    owners = ["published" if "published" in str(column) else "" for column in rows.columns]
-    words = [not pd.api.types.is_numeric_dtype(rows[column]) for column in rows]
-    lines = []
-    for line in rows.itertuples(index=False):
-        cells = [Cell(_text(value), owner, words=word) for value, owner, word in zip(line, owners, words)]
-        lines.append((cells[0].text, tuple(cells[1:])))
-    heads = tuple(str(column).replace("_", " ").replace("dataset", "data set") for column in rows.columns)
-    return Grid("", (), heads, (Group("", tuple(lines)),))
+    """Rows as they are, without groups, the first column as names."""
+    name, *heads = (str(column).replace("_", " ").replace("dataset", "data set") for column in rows.columns)
+    texts = rows.map(_text)
+    frame = texts.iloc[:, 1:]
+    frame.index = pd.MultiIndex.from_arrays([[""] * len(rows), texts.iloc[:, 0]], names=["", name])
+    whose = ["published" if "published" in head else "" for head in heads]
+    frame.columns = pd.MultiIndex.from_arrays([whose, heads])
+    return _grid(frame, words=[not pd.api.types.is_numeric_dtype(kind) for kind in rows.dtypes.iloc[1:]])
+
+
+def _grid(frame: pd.DataFrame, title: str = "", words: Sequence[bool] = ()) -> Grid:
+    owners = [whose.partition(" ")[0] for whose in frame.columns.get_level_values(0)]  # "measured (demo)"
+    styles = []
+    for i, owner in enumerate(owners):
+        first = i > 0 and owner != owners[i - 1]
+        style = [owner, "words" if words and words[i] else "", "first" if first else ""]
+        styles.append(" ".join(filter(None, style)))
+    return Grid(title, frame, tuple(styles))
 
 
 def metric_title(metric: str) -> str:
@@ -105,16 +76,10 @@ def metric_title(metric: str) -> str:
 
 
 def _text(value: object) -> str:
-    if isinstance(value, (float, np.floating)):
-        if np.isnan(value):
-            return ""
-        return (
-            f"{value:,.0f}"
-            if value == round(value)
-            else f"{value:,.3g}"
-            if abs(value) < 100
-            else f"{value:,.1f}"
-        )
-    if isinstance(value, (int, np.integer)) and not isinstance(value, (bool, np.bool_)):
-        return f"{value:,}"
-    return str(value)
+    if isinstance(value, (bool, np.bool_, str)):
+        return str(value)
+    if pd.isna(value):
+        return ""
+    if isinstance(value, (int, np.integer)) or value % 1 == 0:
+        return f"{value:,.0f}"
+    return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.1f}"

@@ -23,31 +23,29 @@ class Embedded:
     drawing: bool
 
 
-def embedded(svg: Path, png: Path) -> Embedded:
-    """The figure of which ``svg`` and ``png`` are the two forms, in the one that suits a page.
+def embedded(png: Path) -> Embedded:
+    """A figure out of its PNG or, where that is smaller, the SVG beside it, in pixels of the PNG.
 
-    The sizes are those of the PNG: an SVG's are in points. Raises ``OSError`` for a PNG that cannot be read.
+    Raises ``OSError`` for a PNG that cannot be read.
     """
+    svg = png.with_suffix(".svg")
+    text = svg.read_bytes() if svg.exists() else b""
+    drawing = bool(text) and b"<image" not in text
     with Image.open(png, formats=("PNG",)) as picture:
-        width, height = picture.size
-        text = svg.read_bytes() if svg.exists() else b""
-        drawing = bool(text) and b"<image" not in text
         if drawing and len(text) <= MOST_SVG:
-            return Embedded(f"data:image/svg+xml;base64,{_base64(text)}", width, height, drawing)
-        return Embedded(f"data:image/webp;base64,{_webp(picture, 82)}", width, height, drawing)
+            uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode()}"
+        else:
+            uri = f"data:image/webp;base64,{_webp(picture, 82)}"
+        return Embedded(uri, *picture.size, drawing)
 
 
-def thumbnail(picture: Image.Image, side: int, quality: int = 45) -> str:
+def thumbnail(picture: Image.Image, side: int) -> str:
     """The middle square of ``picture`` in at most ``side`` pixels, as WebP in base64."""
     side = min(side, *picture.size)
-    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), quality)
+    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), 45)
 
 
 def _webp(picture: Image.Image, quality: int) -> str:
     content = io.BytesIO()
-    picture.convert("RGB").save(content, "WEBP", quality=quality, method=4)
-    return _base64(content.getvalue())
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
+    picture.convert("RGB").save(content, "WEBP", quality=quality, method=2)
+    return base64.b64encode(content.getvalue()).decode()

@@ -1,20 +1,40 @@
-"""What a profile's notebooks have left in its folder, and what they have not yet."""
+"""What a profile's notebooks have left in its folder, in the order of ``artefacts.csv``, and what is missing.
+
+A new table or figure is a line of that file; one that no line names is shown all the same, under its file's name.
+"""
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from ctrh.paper.profiles import Profile
-from ctrh.paper.report.artefacts import CLAIMS, FRAMEWORK, SECTIONS, Artefact, Section, artefacts
 from ctrh.paper.report.grids import Grid, grids
 from ctrh.paper.report.pictures import Embedded, embedded
 
 # What the explorer shows.
 TEXT_QUERIES = "text_queries"
-VERDICTS = {"holds": "yes", "does not hold": "no"}
+
+
+class Artefact(NamedTuple):
+    """A table (``<file>.csv``) or figure (``<file>.png``, perhaps ``.svg``) among a profile's results.
+
+    ``number``: what the article calls it, "" for what it has not; ``notebook``: the one that makes it.
+    """
+
+    section: str
+    file: str
+    kind: str
+    number: str
+    notebook: str
+    title: str
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -22,128 +42,78 @@ class Shown:
     """A table (``grids``) or a figure (``picture``) that is there; ``files``: names of the files behind it."""
 
     artefact: Artefact
-    files: tuple[str, ...]
-    grids: tuple[Grid, ...] = ()
+    files: list[str]
+    grids: list[Grid] | None = None
     picture: Embedded | None = None
-
-    @property
-    def anchor(self) -> str:
-        return f"{self.artefact.kind}-{self.artefact.file}"
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A line of ``claims.csv`` as text; ``holds``: "yes", "no" or "open"."""
-
-    claim: str
-    published: str
-    measured: str
-    interval: str
-    verdict: str
-    holds: str
 
 
 @dataclass(frozen=True)
 class Results:
-    """All that can be shown, by section, and the artefacts that are ``missing``.
+    """All that can be shown, the artefacts that are ``missing``, and :func:`read_claims`."""
 
-    ``framework`` and ``claims_figures`` belong to parts of the page that have a form of their own.
-    """
+    shown: list[Shown]
+    missing: list[Artefact]
+    claims: list[dict]
+    files: list[str]
 
-    framework: tuple[Shown, ...]
-    claims: tuple[Claim, ...]
-    claims_figures: tuple[Shown, ...]
-    sections: tuple[tuple[Section, tuple[Shown, ...]], ...]
-    missing: tuple[Artefact, ...]
-    files: tuple[str, ...]
+    def of(self, section: str) -> list[Shown]:
+        return [shown for shown in self.shown if shown.artefact.section == section]
+
+
+@cache
+def artefacts() -> tuple[Artefact, ...]:
+    """All that the page has a title for, in its order."""
+    with (files(__package__) / "artefacts.csv").open(encoding="utf-8", newline="") as source:
+        return tuple(Artefact(**row) for row in csv.DictReader(source))
 
 
 def read_results(folder: Path, profile: Profile) -> Results:
     """Reads ``folder``. Raises ``ValueError``, naming the file, for one that cannot be read."""
-    found, missing = [], []
-    for artefact in artefacts():
-        shown = _shown(folder, artefact, profile)
-        found.append(shown) if shown else missing.append(artefact)
-    found += _unnamed(folder, profile)
-
-    def of(section: str) -> tuple[Shown, ...]:
-        return tuple(each for each in found if each.artefact.section == section)
-
+    found = {artefact: _shown(folder, artefact, profile) for artefact in [*artefacts(), *_unnamed(folder)]}
     return Results(
-        framework=of(FRAMEWORK),
-        claims=read_claims(folder / f"{CLAIMS}.csv"),
-        claims_figures=of(CLAIMS),
-        sections=tuple((section, of(section.name)) for section in SECTIONS if of(section.name)),
-        missing=tuple(missing),
-        files=tuple(sorted(path.name for path in folder.glob("*.csv"))),
+        shown=[shown for shown in found.values() if shown],
+        missing=[artefact for artefact in artefacts() if not found[artefact]],
+        claims=read_claims(folder / "claims.csv"),
+        files=sorted(path.name for path in folder.glob("*.csv")),
     )
+
+
+def _unnamed(folder: Path) -> list[Artefact]:
+    """Figures and tables that no line of ``artefacts.csv`` names."""
+    named = {artefact.file for artefact in artefacts()} | {"claims", TEXT_QUERIES}
+    figures = {path.stem for path in folder.glob("*.png")}
+    tables = {path.stem for path in folder.glob("*.csv")} - figures
+    unnamed = [("figure", file) for file in sorted(figures - named)]
+    unnamed += [("table", file) for file in sorted(tables - named)]
+    titles = [file.replace("_", " ").capitalize() for _, file in unnamed]
+    return [
+        Artefact("further", file, kind, "", "", title, "") for (kind, file), title in zip(unnamed, titles)
+    ]
 
 
 def _shown(folder: Path, artefact: Artefact, profile: Profile) -> Shown | None:
-    suffixes = (".csv", ".md", ".tex") if artefact.kind == "table" else (".svg", ".png", ".csv")
+    """None for what is not there, and for a table too long to be read."""
+    suffixes = (".csv", ".md", ".tex") if artefact.kind == "table" else (".png", ".svg", ".csv")
     paths = [folder / f"{artefact.file}{suffix}" for suffix in suffixes]
-    files = tuple(path.name for path in paths if path.exists())
-    if artefact.kind == "figure":
-        png = folder / f"{artefact.file}.png"
-        if not png.exists():
-            return None
-        try:
-            return Shown(artefact, files, picture=embedded(png.with_suffix(".svg"), png))
-        except OSError as error:
-            raise ValueError(f"{png} cannot be read ({error}): {_remedy(artefact)}") from error
-    csv = folder / f"{artefact.file}.csv"
-    if not csv.exists():
+    if not paths[0].exists():
         return None
+    names = [path.name for path in paths if path.exists()]
     try:
-        rows = pd.read_csv(csv, keep_default_na=False, na_values=[""])
-        tables = tuple(grids(rows, profile, artefact.file))
-    except (ValueError, LookupError) as error:
-        raise ValueError(f"{csv} cannot be read ({error}): {_remedy(artefact)}") from error
-    return Shown(artefact, files, grids=tables) if tables else None
+        if artefact.kind == "figure":
+            return Shown(artefact, names, picture=embedded(paths[0]))
+        rows = pd.read_csv(paths[0], keep_default_na=False, na_values=[""])
+        tables = grids(rows, profile, artefact.file)
+    except (OSError, ValueError, LookupError) as error:
+        remedy = f"delete it and run {artefact.notebook or 'the notebook that writes it'} again"
+        raise ValueError(f"{paths[0]} cannot be read ({error}): {remedy}") from error
+    return Shown(artefact, names, grids=tables) if tables else None
 
 
-def _remedy(artefact: Artefact) -> str:
-    return f"delete it and run {artefact.notebook or 'the notebook that writes it'} again"
-
-
-def _unnamed(folder: Path, profile: Profile) -> list[Shown]:
-    """Figures and readable tables that no line of the registry names."""
-    named = {artefact.file for artefact in artefacts()} | {CLAIMS, TEXT_QUERIES}
-    figures = {path.stem for path in folder.glob("*.png")}
-    tables = {path.stem for path in folder.glob("*.csv")} - figures
-    stems = [(stem, "figure") for stem in sorted(figures - named)] + [
-        (stem, "table") for stem in sorted(tables - named)
-    ]
-    shown = []
-    for stem, kind in stems:
-        title = stem.replace("_", " ").capitalize()
-        artefact = Artefact("further", stem, kind, "", "", title, "")
-        shown.append(_shown(folder, artefact, profile))
-    return [each for each in shown if each]
-
-
-def read_claims(path: Path) -> tuple[Claim, ...]:
-    """The lines of ``claims.csv``; none where there is no such file yet. ``ValueError`` for missing columns."""
+def read_claims(path: Path) -> list[dict]:
+    """The lines of ``claims.csv``; none where there is no such file yet. Raises ``ValueError`` for missing columns."""
     if not path.exists():
-        return ()
+        return []
     rows = pd.read_csv(path)
-    wanted = ["claim", "published", "measured", "low", "high", "verdict"]
-    if not set(wanted) <= set(rows.columns):
-        raise ValueError(
-            f"{path} lacks {', '.join(sorted(set(wanted) - set(rows.columns)))}: make the claims again"
-        )
-    return tuple(_claim(*line) for line in rows[wanted].itertuples(index=False))
-
-
-def _claim(claim: str, published: object, measured: object, low: object, high: object, verdict: str) -> Claim:
-    interval = f"{_number(low)} to {_number(high)}" if pd.notna(low) and pd.notna(high) else ""
-    verdict = str(verdict)
-    return Claim(
-        str(claim), _number(published), _number(measured), interval, verdict, VERDICTS.get(verdict, "open")
-    )
-
-
-def _number(value: object) -> str:
-    if pd.isna(value):
-        return ""
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    if missing := {"claim", "published", "measured", "low", "high", "verdict"} - set(rows.columns):
+        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}: make the claims again")
+    return rows.to_dict("records")
