@@ -15,12 +15,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import ctrh.app.fitting
-from ctrh.app import inputs, model_folder
+from ctrh.app import cli, model_folder
 from ctrh.app.cli import build_parser, main
-from ctrh.app.photo_search import load_search
-from ctrh.backbones import BACKBONES
+from ctrh.app.photo_search import encode, load_search
+from ctrh.backbones import BACKBONES, backbone_features
 from ctrh.data.folder import read_folder
+from ctrh.data.images import FileImages
 from ctrh.guide import small
+from ctrh.methods.registry import compared
 from ctrh.methods.text_codes import text_scores
 from ctrh.retrieval.codes import unpack
 
@@ -209,7 +211,7 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
     model, empty, file = tmp_path / "model", tmp_path / "empty", folder / "tags.csv"
     (empty / "images").mkdir(parents=True)
     model_folder.begin(model)
-    model_folder.finish(model, {"encoder": {}})
+    model_folder.finish(model, {"encoder": {}, "method": "CTRH"})
     fit = ["fit", folder, "--out", tmp_path / "out"]
     cases = {
         "not a folder": ["refine", tmp_path / "nowhere"],
@@ -219,7 +221,6 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
         "which Eq. (4) needs": ["refine", folder, "--guide", "ViT-B-16-SigLIP"],
         "no weights file": ["refine", folder, "--pretrained", tmp_path / "gone.pt"],
         "give --weights": [*fit, "--weights", tmp_path / "nowhere"],
-        "choose one of alexnet": [*fit, "--backbone", "brain"],
         "tags.csv is a file": ["fit", folder, "--out", file],
         "holds something else": ["fit", folder, "--out", folder],
         "cannot be written": ["refine", folder, "--out", "/proc/out.csv"],
@@ -249,8 +250,34 @@ def test_a_search_imports_what_it_needs():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-def test_the_names_of_backbones_are_those_that_there_are():
-    assert inputs.BACKBONES == tuple(BACKBONES)
+def test_the_names_of_backbones_and_methods_are_those_that_there_are():
+    assert set(cli.BACKBONES) == set(BACKBONES) and cli.METHODS == compared()
+
+
+@pytest.mark.parametrize("method", [name for name in cli.METHODS if name != "CTRH"])
+def test_every_method_can_be_fitted_and_searched(method, fit, folder, capsys, tmp_path):
+    assert fit("--method", method) == 0
+    said = capsys.readouterr()
+    results = pd.read_csv(fit.out / "results.csv")
+    assert set(results.method) == {"LSH", "SH", "ITQ", method}
+    best = results.method[results["mAP@all"].idxmax()]
+    assert (f"fit with --method {best}" in said.err) == (best != method)
+    found = load_search(fit.out)
+    features = backbone_features(FileImages(folder / "images", found.names), found.backbone)
+    np.testing.assert_array_equal(encode(found.hasher, features), unpack(found.index.codes, 8))
+    assert "fit with --method CTRH" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
+    assert main(["search", str(fit.out), str(folder / "images" / "04.png")]) == 0
+    assert int(printed_rows(capsys)[0][1]) == 0
+    if method in ("LSH", "SH", "ITQ"):
+        assert "no network" in failed(capsys, main(["export", str(fit.out), str(tmp_path / "encoder.pt2")]))
+
+
+def test_the_winner_is_named_and_without_labels_nothing_is(fit, folder, capsys):
+    fit("--method", "LSH")
+    (folder / "labels.csv").unlink()
+    capsys.readouterr()
+    assert fit("--method", "LSH") == 0
+    assert "--method" not in capsys.readouterr().err and not (fit.out / "results.csv").exists()
 
 
 @pytest.mark.parametrize("command", ["fit", "search", "export", "refine", "data openclipart"])
@@ -275,6 +302,7 @@ def test_every_command_explains_itself(command, capsys):
         "search m --text=",
         "fit photos --out m --bits 5000",
         "fit photos --out m --device gpu",
+        "fit photos --out m --backbone brain",
     ]
     + ["refine photos --alpha 2", "fit photos --out m --colour red", "data", "data openclipart a b --size 1"],
 )
@@ -300,7 +328,6 @@ def test_folders_that_do_not_fit(fit, folder, capsys, tmp_path):
 
 
 def test_unknown_networks_are_answered_with_the_known_ones(fit, capsys):
-    assert "choose one of alexnet" in failed(capsys, fit("--backbone", "brain"))
     assert "no guide 'oracle'" in failed(capsys, fit("--guide", "oracle"))
     assert not fit.out.exists()
 

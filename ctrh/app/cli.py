@@ -19,6 +19,10 @@ from pathlib import Path
 
 from ctrh import __version__
 
+# The names in ctrh.backbones and ctrh.methods.registry (a test compares), which take seconds to import.
+BACKBONES = ("alexnet", "resnet50", "vit_b_16", "guide", "small-alexnet", "small-resnet", "small-vit")
+METHODS = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
+
 EXAMPLE = """\
 example:
   python -m ctrh fit holiday --out holiday-model      # holiday/images/..., holiday/tags.csv
@@ -110,8 +114,8 @@ def _add_fit(commands) -> None:
         commands,
         "fit",
         "learn codes for a folder of tagged photos",
-        "Refines the tags of FOLDER (images/, tags.csv, optional labels.csv), trains CTRH on them and encodes every "
-        "photo. With labels it also scores retrieval against LSH, SH and ITQ on the same features.",
+        "Refines the tags of FOLDER (images/, tags.csv, optional labels.csv), trains a method on them and encodes every "
+        "photo. With labels it also scores retrieval against LSH, SH and ITQ on the same features, and names the best.",
     )
     command.add_argument(
         "--out", required=True, metavar="MODEL_DIR", help="folder to write: weights, codes, tables"
@@ -121,16 +125,22 @@ def _add_fit(commands) -> None:
         "--epochs", type=_whole(1), default=30, help="passes over the photos (default: 30)"
     )
     command.add_argument(
+        "--method",
+        choices=METHODS,
+        default="CTRH",
+        help="how codes are learned: CTRH (default), from users' tags (WDHT ... WSHRCA), or from pictures alone",
+    )
+    command.add_argument(
         "--backbone",
+        type=_backbone,
         default="guide",
         help='network that sees the photos, frozen: "guide" (default: the guide\'s own image encoder), small-alexnet, '
-        "alexnet, resnet50, ...",
+        "alexnet, resnet50, timm:NAME ...",
     )
     command.add_argument(
         "--tags",
         choices=("refined", "user"),
-        default="refined",
-        help="train on refined tags (default) or on the users' own, for comparison",
+        help="train on refined tags (default for CTRH) or on the users' own (default for the others)",
     )
     _add_folder(command)
     command.add_argument("--queries", type=_whole(1), help="labelled photos to score with (default: 8 %%)")
@@ -288,6 +298,12 @@ def _whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:
 
     parse.__name__ = "whole number"  # argparse names the type in its message
     return parse
+
+
+def _backbone(text: str) -> str:
+    if text not in BACKBONES and not text.startswith("timm:"):
+        raise argparse.ArgumentTypeError(f"choose one of {', '.join(BACKBONES)}, timm:NAME; got {text!r}")
+    return text
 
 
 def _device(text: str) -> str:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -21,10 +22,14 @@ from ctrh.data.photos import Images
 from ctrh.guide.clip import Guide, load_guide
 from ctrh.guide.features import image_features
 from ctrh.methods.ctrh import CTRH
+from ctrh.methods.deep import DeepHasher
 from ctrh.methods.text_codes import text_scores
 from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.search import HammingIndex
 from ctrh.store import replacing
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
 
 
 def guide_of(spec: EncoderSpec, device: str = "cpu") -> Guide:
@@ -54,7 +59,7 @@ class PhotoSearch:
     where the photos lie, for showing them.
     """
 
-    hasher: CTRH
+    hasher: DeepHasher | BaseEstimator
     backbone: Backbone
     index: HammingIndex
     names: tuple[str, ...]
@@ -70,7 +75,7 @@ class PhotoSearch:
         pixels = self.backbone.preprocess(upright_rgb(picture))
         with torch.inference_mode():
             features = self.backbone.module(pixels[None])  # (1, F)
-        distances, rows = self.index.search(pack(self.hasher.encode(features.float().numpy())), k)
+        distances, rows = self.index.search(pack(encode(self.hasher, features.float().numpy())), k)
         return [(self.names[row], int(distance)) for row, distance in zip(rows[0], distances[0], strict=True)]
 
     def search_text(self, text: str, k: int = 10) -> list[tuple[str, float]]:
@@ -90,7 +95,7 @@ class PhotoSearch:
 
 def save_search(
     out: Path,
-    hasher: CTRH,
+    hasher: DeepHasher | BaseEstimator,
     codes: np.ndarray,
     names: Sequence[str],
     folder: Path,
@@ -105,7 +110,7 @@ def save_search(
     :func:`ctrh.app.model_folder.begin` has been called: an interruption leaves a folder that is refused, never one of
     two trainings mixed.
     """
-    hasher.save(out / WEIGHTS)
+    _save(hasher, out / WEIGHTS)
     HammingIndex(pack(codes), codes.shape[1]).save(out / INDEX)
     model_folder.write_json(out / NAMES, list(names))
     if tuned_guide is not None:
@@ -136,10 +141,37 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
     if text and TUNED_GUIDE in config["files"]:
         guide = guide.with_weights(load_file(path / TUNED_GUIDE))
     return PhotoSearch(
-        hasher=CTRH.load(path / WEIGHTS),
+        hasher=_load(path / WEIGHTS, config["method"]),
         backbone=backbone,
         index=HammingIndex.load(path / INDEX),
         names=tuple(json.loads((path / NAMES).read_text(encoding="utf-8"))),
         text_guide=guide if text else None,
         folder=Path(config["folder"]),
     )
+
+
+def encode(hasher: DeepHasher | BaseEstimator, features: np.ndarray) -> np.ndarray:
+    """(N, F) -> (N, K) bool."""
+    return hasher.encode(features) if isinstance(hasher, DeepHasher) else hasher.transform(features)
+
+
+def _save(hasher: DeepHasher | BaseEstimator, path: Path) -> None:
+    if isinstance(hasher, DeepHasher):
+        return hasher.save(path)
+    # Of scikit-learn's estimators all that fit has learned are attributes that end in an underscore.
+    learned = {name: torch.as_tensor(value) for name, value in vars(hasher).items() if name.endswith("_")}
+    with replacing(path) as temporary:
+        save_file(learned, temporary)
+
+
+def _load(path: Path, method: str) -> DeepHasher | BaseEstimator:
+    if method == CTRH.name:
+        return CTRH.load(path)
+    from ctrh.methods.registry import METHODS  # scikit-learn and the other methods take their time
+
+    if issubclass(METHODS[method], DeepHasher):
+        return METHODS[method].load(path)
+    hasher = METHODS[method]()
+    for name, value in load_file(path).items():
+        setattr(hasher, name, value.numpy())
+    return hasher

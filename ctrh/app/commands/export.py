@@ -11,7 +11,9 @@ from ctrh.app.model_folder import check_writable, read_config
 
 
 def run(args: Namespace) -> None:
-    read_config(Path(args.model))
+    method = read_config(Path(args.model))["method"]
+    if method in ("LSH", "SH", "ITQ"):
+        raise ValueError(f"{method} is no network that could be exported: fit with another --method")
     if Path(args.out).suffix not in (".pt2", ".onnx"):
         raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {args.out}")
     check_writable(Path(args.out))

@@ -16,7 +16,9 @@ TILE, CAPTION, COLUMNS = 160, 30, 6
 
 
 def run(args: Namespace) -> None:
-    read_config(Path(args.model))
+    method = read_config(Path(args.model))["method"]
+    if args.text is not None and method != "CTRH":
+        raise ValueError(f"{method} learns nothing about texts: search by a picture, or fit with --method CTRH")
     if args.sheet:
         _check_sheet(Path(args.sheet))
     if args.text is not None:
