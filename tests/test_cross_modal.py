@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,10 +13,12 @@ from ctrh.data.tables import FolderError
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
 from ctrh.paper import profiles, tasks
-from ctrh.paper.cross_modal import answers, pairs, plots, runs, speed, tables
-from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs, word_means
+from ctrh.paper.comparisons import differences, nearest, queries_at
+from ctrh.paper.cross_modal import pairs, runs, speed, tables
+from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs
+from ctrh.paper.effects import effects
 from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
-from ctrh.paper.runs import make_run
+from ctrh.paper.runs import make_run, results
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainConfig
 from profiles.demo import PROFILE as DEMO
@@ -72,7 +73,7 @@ def photos(tiny_guide, monkeypatch):
 
 
 def made_run(**changes):
-    run = tables.fjsph_run(TINY, CROSS.datasets[0], 8, 0, kind="CLIP")
+    run = tables.fjsph_run(TINY, CROSS.datasets[0], 8, 0, tables.FULL._replace(guide="CLIP"))
     return replace(run, **changes)
 
 
@@ -100,9 +101,13 @@ def test_training_photos_are_cut_at_random_and_always_alike(photos):
         chosen_split(photos, replace(CROSS.datasets[0], database=10))
 
 
-def test_words_of_a_text_weigh_the_same():
-    words = np.array([[2.0, 0.0], [0.0, 0.5]], dtype=np.float32)
-    found = word_means(words, sp.csr_array(np.array([[1, 0], [1, 1], [0, 0]], dtype=bool)))
+def test_words_of_a_text_weigh_the_same(photos, monkeypatch):
+    words = np.array([[2.0, 0.0], [0.0, 0.5], [3.0, 4.0], [1.0, 1.0]], dtype=np.float32)
+    monkeypatch.setattr(pairs, "word_features", lambda *_: words)
+    tags = photos.tags.toarray()
+    tags[:3] = [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0]]
+    said = replace(photos, tags=sp.csr_array(tags))
+    found = pairs.text_features(None, said, np.arange(3), "words")
     np.testing.assert_allclose(found, [[1, 0], [0.5**0.5, 0.5**0.5], [0, 0]], rtol=1e-6)
 
 
@@ -115,6 +120,7 @@ def test_captions_are_texts_where_there_are_any(photos, tiny_guide):
         found[[0, 2]], expected / np.linalg.norm(expected, axis=1, keepdims=True), rtol=1e-5
     )
     assert (found[1] == 0).all()
+    assert pairs.written(captioned, 5) == "a dog number 5" and "dog" in pairs.written(photos, 0)
     tagged = pairs.text_features(tiny_guide, photos, np.array([29, 0]), "captions")
     assert (tagged[0] == 0).all() and tagged[1].any()
 
@@ -129,7 +135,7 @@ def test_photos_without_labels_are_refused(photos, monkeypatch):
 
 def test_every_method_is_scored_in_both_directions(photos):
     wanted = tables.comparison_runs(ONE_SEED)
-    found = runs.results(wanted, jobs=1)
+    found = results(wanted, jobs=1)
     assert [result.run for result in found] == wanted
     for result in found:
         task = result.run.task
@@ -146,8 +152,11 @@ def test_every_method_is_scored_in_both_directions(photos):
     assert (
         not rows.duplicated(["method", "direction", "metric"]).any() and rows["value"].between(0, 100).all()
     )
-    table = tables.cross_table(rows)
-    assert {"i2t_map_all", "t2i_map_5"} < set(table["metric"]) and table["published"].isna().all()
+    assert set(rows["metric"]) == {"map_all", "map_5"}
+    gaps = tables.both_ways(differences, found, "FJSPH", "CTRH")
+    scores = {result.run.label: result.scores["t2i"].map_all for result in found}
+    row = gaps[(gaps["direction"] == "t2i") & (gaps["metric"] == "map_all")].iloc[0]
+    assert row["difference"] == pytest.approx(100 * (scores["FJSPH"] - scores["CTRH"]))
 
 
 def test_ctrh_follows_the_seeds_of_the_other_tables(photos):
@@ -158,14 +167,14 @@ def test_ctrh_follows_the_seeds_of_the_other_tables(photos):
 
 
 def test_random_texts_are_not_the_coins_of_their_photos(photos):
-    (result,) = runs.results([made_run(method="random", settings=None)], jobs=1)
+    (result,) = results([made_run(method="random", settings=None)], jobs=1)
     assert (result.codes["image"] != result.codes["text"]).any()
 
 
 def test_finished_runs_are_read_back(photos, monkeypatch):
-    (first,) = runs.results([made_run()], jobs=1)
-    monkeypatch.setitem(runs.METHODS, "FJSPH", lambda *_: pytest.fail("computed again"))
-    (again,) = runs.results([made_run(label="another name")], jobs=1)
+    (first,) = results([made_run()], jobs=1)
+    monkeypatch.setattr(runs, "learn", lambda *_: pytest.fail("computed again"))
+    (again,) = results([made_run(label="another name")], jobs=1)
     np.testing.assert_array_equal(again.codes["text"], first.codes["text"])
     assert again.history["loss"].tolist() == first.history["loss"].tolist()
 
@@ -191,9 +200,9 @@ def test_the_key_sees_every_setting_but_the_label(photos):
 
 
 def test_unseen_rows_leave_the_training_photos_out(photos):
-    (result,) = runs.results([made_run()], jobs=1)
+    (result,) = results([made_run()], jobs=1)
     task = result.run.task
-    rows = result.on_unseen().set_index("direction")["value"]
+    rows = result.rows(unseen=True).set_index("direction")["value"]
     query, unseen = task.split.query, task.unseen
     scores = evaluate(
         result.codes["image"][query],
@@ -205,56 +214,53 @@ def test_unseen_rows_leave_the_training_photos_out(photos):
 
 
 def test_what_is_left_out_is_compared_with_the_whole(photos):
-    found = runs.results(tables.ablation_runs(ONE_SEED), jobs=1)
-    effects = tables.effects(found, tables.WITHOUT)
-    assert set(effects["label"]) == set(tables.WITHOUT) and set(effects["verdict"]) <= {
-        "better",
-        "worse",
-        "undecided",
-    }
+    found = results(tables.ablation_runs(ONE_SEED), jobs=1)
+    changes = tables.both_ways(effects, found, "FJSPH")
+    assert set(changes["label"]) == {variant.label for variant in tables.WITHOUT}
     by = {result.run.label: result for result in found}
-    row = effects[(effects["label"] == "no tuning") & (effects["direction"] == "t2i")].iloc[0]
+    row = changes.query("label == 'no tuning' and direction == 't2i' and metric == 'map_all'").iloc[0]
     gap = by["no tuning"].scores["t2i"].map_all - by["FJSPH"].scores["t2i"].map_all
     assert row["difference"] == pytest.approx(100 * gap)
     assert len({run.key for run in tables.choice_runs(ONE_SEED)}) == 1 + len(tables.CHOICES)
 
 
+def test_a_variant_changes_what_it_says():
+    base = CROSS.fjsph
+    runs_by = {run.label: run for run in tables.ablation_runs(ONE_SEED) + tables.choice_runs(ONE_SEED)}
+    settings = {label: replace(run.settings, bits=base.bits, train=base.train) for label, run in runs_by.items()}
+    contrastive, sample, cluster, quantisation = base.losses.weights
+    assert settings["FJSPH"] == settings["no tuning"] == base
+    assert settings["no contrastive term"].losses.weights == (0, sample, cluster, quantisation)
+    assert settings["sample-wise only"].losses.weights == (contrastive, sample, 0, quantisation)
+    assert settings["cluster-wise only"].losses.weights == (contrastive, 0, cluster, quantisation)
+    assert settings["contrast on codes"] == replace(base, contrast_on="codes")
+    assert settings["fixed centres"] == replace(base, losses=replace(base.losses, anchors="hadamard"))
+    assert runs_by["no FLIP masking"].features.flip.ratio == 0 and runs_by["no tuning"].features.flip is None
+
+
 def test_words_find_photos_and_photos_texts(photos):
-    assert answers.asking_words(photos) == ["dog", "sea", "sky"]
-    for run in (
-        made_run(),
-        *[r for r in tables.comparison_runs(TINY) if r.seed == 0 and r.method in ("CTRH", "ITQ")],
-    ):
-        (result,) = runs.results([run], jobs=1)
-        rows, scores = answers.word_answers(result, ["sea", "dog"], count=4)
-        assert (
-            rows["query"].tolist() == ["sea"] * 4 + ["dog"] * 4 and rows["rank"].tolist() == [1, 2, 3, 4] * 2
-        )
-        column = {"sea": 1, "dog": 0}
+    others = [r for r in tables.comparison_runs(TINY) if r.seed == 0 and r.method in ("CTRH", "ITQ", "random")]
+    for result in results([made_run(), *others], jobs=1):
+        assert result.run.task.words == ("dog", "sea", "sky")
+        rows = tables.word_answers(result, count=4)
+        assert rows["query"].tolist() == ["dog"] * 4 + ["sea"] * 4 + ["sky"] * 4
+        assert rows["rank"].tolist() == [1, 2, 3, 4] * 3
+        column = {"dog": 0, "sea": 1, "sky": 2}
         for row in rows.itertuples():
             assert row.relevant == photos.labels[row.photo, column[row.query]]
             assert row.photo in photos.split.database
         assert (rows.groupby("query", sort=False)["distance"].diff().dropna() >= 0).all()
-        assert rows["ap"].tolist() == np.repeat(scores.ap_all, 4).tolist()
-    texts = answers.text_answers(result, (0.1, 0.9), count=3)
-    assert len(texts) == 6 and set(texts["query"]) <= set(photos.split.query)
-    table = answers.word_table([result], ["dog", "sea"])
-    assert table.set_index("metric")["value"]["map_all"] == pytest.approx(
-        100 * answers.word_answers(result, ["dog", "sea"])[1].map_all
-    )
+    view = result.view("i2t")
+    texts = nearest(view, queries_at(view.scores, (0.1, 0.9)), count=3)
+    assert len(texts) == 6 and set(texts["query"]) <= set(result.run.task.split.query)
 
 
-def test_pages_show_every_answer(photos):
-    (result,) = runs.results([made_run()], jobs=1)
-    rows, _ = answers.word_answers(result, ["sea", "dog"], count=3)
-    ax = plots.word_page(plt.figure(), photos.images, rows)
-    wrong = (~rows["relevant"]).sum()
-    assert (len(ax.images), len(ax.texts)) == (6, 2 + wrong) and ax.texts[0].get_text() == "sea\n(FJSPH)"
-    texts = answers.text_answers(result, (0.5,), count=2)
-    axes = plots.text_page(plt.figure(), photos.images, texts)
-    assert len(axes[0, 1].texts) == 6
-    assert answers.written(replace(photos, texts=["a sentence"] * 30), 0) == "a sentence"
-    plt.close("all")
+def test_labels_that_are_no_words_ask_nothing(photos, monkeypatch):
+    strange = replace(photos, label_names=("a", "b", "c", "d"))
+    monkeypatch.setattr(profiles.DataConfig, "load", lambda self: strange)
+    tasks.photos_of.cache_clear()
+    for result in results(tables.comparison_runs(ONE_SEED), jobs=1):
+        assert result.codes["words"].shape == (0, 8)
 
 
 def test_speed_is_measured_once(photos, tiny_guide, monkeypatch):
@@ -262,9 +268,6 @@ def test_speed_is_measured_once(photos, tiny_guide, monkeypatch):
     assert rows["patches"].tolist() == [16, 8, 4] and rows["speedup"].iloc[0] == 1 and (rows["ms"] > 0).all()
     monkeypatch.setattr(speed, "tower_rows", lambda *_: pytest.fail("measured again"))
     pd.testing.assert_frame_equal(speed.speed_rows(CROSS, tiny_guide), rows)
-    ax = plots.speed_bars(plt.figure().subplots(), rows)
-    assert len(ax.patches) == 3
-    plt.close("all")
 
 
 def test_data_sets_follow_the_profile(photos, monkeypatch):

@@ -17,7 +17,7 @@ from ctrh.methods.lsh import LSH
 from ctrh.methods.registry import METHODS, untaught
 from ctrh.paper import profiles, runs, tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
-from ctrh.paper.runs import make_run, results, run_grid, trained
+from ctrh.paper.runs import Run, make_run, results, run_grid, trained
 from ctrh.paper.tasks import InputConfig, TagConfig, hashing_task, variants_of
 from ctrh.retrieval.metrics import evaluate
 from ctrh.training import TrainingDiverged
@@ -68,7 +68,7 @@ def test_finished_runs_are_not_computed_again(task, monkeypatch):
     def computed_again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(runs, "_compute", computed_again)
+    monkeypatch.setattr(Run, "compute", computed_again)
     pd.testing.assert_frame_equal(run_grid(wanted, jobs=1), first)
     with pytest.raises(AssertionError, match="computed again"):
         run_grid([make_run(TINY, "mirflickr", "LSH", 24)], jobs=1)
@@ -83,7 +83,7 @@ def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(task,
     with pytest.raises(TrainingDiverged, match="'hinge' is not finite in epoch 2, step 3: lower") as raised:
         results(wanted, jobs=1)
     assert "WDHT on user tags" in raised.value.__notes__[0]
-    monkeypatch.setattr(runs, "_compute", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(Run, "compute", lambda *_: pytest.fail("computed again"))
     diverged, result = runs.attempts(wanted, jobs=1)
     assert str(diverged) == str(raised.value) and diverged.term == "hinge"
     assert result.run == wanted[1]
@@ -92,7 +92,7 @@ def test_a_run_that_diverges_lets_the_others_finish_and_is_not_tried_again(task,
 
 def test_interrupted_grid_keeps_what_was_done(task, monkeypatch):
     wanted = [make_run(TINY, "mirflickr", "SH", bits) for bits in (4, 8, 16)]
-    compute, done = runs._compute, []
+    compute, done = Run.compute, []
 
     def stop_at_the_second(run, task):
         if done:
@@ -100,11 +100,11 @@ def test_interrupted_grid_keeps_what_was_done(task, monkeypatch):
         done.append(run.bits)
         return compute(run, task)
 
-    monkeypatch.setattr(runs, "_compute", stop_at_the_second)
+    monkeypatch.setattr(Run, "compute", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         run_grid(wanted, jobs=1)
     monkeypatch.setattr(
-        runs, "_compute", lambda run, task: done.append(run.bits) or compute(run, task)
+        Run, "compute", lambda run, task: done.append(run.bits) or compute(run, task)
     )
     run_grid(wanted, jobs=1)
     assert done == [4, 8, 16]

@@ -1,4 +1,4 @@
-"""Two methods without labels, made to find photos by text: ITQ on both modalities at once, and the tag side of CTRH."""
+"""Methods without labels that find photos by text: coins, ITQ on both modalities at once, and the tag side of CTRH."""
 
 from __future__ import annotations
 
@@ -10,18 +10,42 @@ from ctrh.encoding import relaxed_codes
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.deep import Inputs, readable
 from ctrh.methods.itq import ITQ
+from ctrh.methods.method import Method
+from ctrh.methods.random import RandomCodes
 from ctrh.methods.text_codes import text_codes, text_representations
 from ctrh.network import mean_text, padded_tags
 
 READINGS = ("least squares", "nearest")
 
 
-class CrossModalITQ:
+class RandomPairs(Method):
+    """Fair coins for both sides; a text's are not those of its photo."""
+
+    name, needs = "random", "pairs"
+
+    def __init__(self, bits: int = 32, seed: int = 0) -> None:
+        self.coins = RandomCodes(bits, seed)
+
+    def fit(self, image: np.ndarray, text: np.ndarray) -> RandomPairs:
+        return self
+
+    def encode(self, image: np.ndarray) -> np.ndarray:
+        """(N, F) -> (N, K) bool."""
+        return self.coins.transform(image)
+
+    def encode_text(self, text: np.ndarray) -> np.ndarray:
+        """(N, F) -> (N, K) bool."""
+        return self.coins.transform(np.concatenate([text, text]))[len(text) :]
+
+
+class CrossModalITQ(Method):
     """ITQ on images and texts of one space, such as CLIP's.
 
     Each modality is brought to unit length and centred by its own training mean first: CLIP's images and texts lie in
     two cones apart, and a plane between these would give all photos one bit and all texts the other.
     """
+
+    name, needs, guides = "ITQ", "pairs", ("CLIP", "FLIP")
 
     def __init__(self, bits: int = 32, seed: int = 0) -> None:
         self.itq = ITQ(bits=bits, seed=seed)
@@ -43,7 +67,7 @@ class CrossModalITQ:
         return self.itq.transform(_unit(text) - self.text_mean_)
 
 
-class TagSide:
+class TagSide(Method):
     """Codes for the tags of photos, from a trained CTRH, which gives codes to photos alone.
 
     A photo's code asks its tags in (12). Without a photo nobody asks, so all tags weigh the same; values are linear, so
@@ -56,6 +80,8 @@ class TagSide:
 
     ``ridge``: the penalty, in units of the mean variance of the coordinates of r.
     """
+
+    name, needs = "CTRH", "tags"
 
     def __init__(self, hasher: CTRH, reading: str = "least squares", ridge: float = 1.0) -> None:
         if reading not in READINGS:
@@ -82,6 +108,10 @@ class TagSide:
         normal = centred.T @ centred / len(r) + penalty * np.eye(r.shape[1])
         self.slope_ = np.linalg.solve(normal, centred.T @ (wanted - self.middle_) / len(r))  # (D, K)
         return self
+
+    def encode(self, inputs: Inputs) -> np.ndarray:
+        """The codes of N photos, as ``hasher`` gives them -> (N, K) bool."""
+        return self.hasher.encode(inputs)
 
     def encode_text(self, tags: sp.csr_array) -> np.ndarray:
         """(N, C) tags -> (N, K) bool."""

@@ -99,7 +99,8 @@ class FJSPHNetwork(HashNetwork):
 class FJSPH(DeepHasher):
     """``fit`` on pairs and their labels; ``encode`` images and ``encode_text`` texts to bits of one kind."""
 
-    name, needs = "FJSPH", "labels"
+    name, needs, guides = "FJSPH", "labels", ("FLIP",)
+    colour = "#0072B2"
     config_type = FJSPHConfig
     facts = ("hidden.mean", "hidden.deviation", "text.0.mean", "text.0.deviation", "anchors")
 

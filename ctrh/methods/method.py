@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 
 class Method:
     """``needs``: "features" of the guide alone; or, to learn from pictures and tags, "words": users' tags and word
-    vectors; "guide": replaced tags and the guide's own text features.
+    vectors; "guide": replaced tags and the guide's own text features. Across modalities: "pairs" of image and text features,
+    these and "labels", or "tags" beside a trained CTRH.
 
     ``colour``, ``dashes``, ``marker``: its look in figures, as matplotlib takes them. ``compared``: whether tables show it.
+    ``guides``: whose features it has across modalities: the guide's as it comes ("CLIP"), tuned with hidden patches ("FLIP").
     """
 
     name: ClassVar[str]
@@ -18,3 +20,4 @@ class Method:
     dashes: ClassVar[Any] = "-"
     marker: ClassVar[str] = "o"
     compared: ClassVar[bool] = True
+    guides: ClassVar[tuple[str, ...]] = ("CLIP",)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from sklearn.base import BaseEstimator
 
+from ctrh.methods.cross_modal import CrossModalITQ, RandomPairs, TagSide
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.ewsh import EWSH
+from ctrh.methods.fjsph import FJSPH
 from ctrh.methods.itq import ITQ
 from ctrh.methods.lsh import LSH
 from ctrh.methods.method import Method
@@ -17,6 +19,11 @@ from ctrh.methods.wshrca import WSHRCA
 
 METHODS: dict[str, type[Method]] = {
     method.name: method for method in (RandomCodes, LSH, SH, ITQ, WDHT, MGRN, EWSH, WSHRCA, CTRH)
+}
+
+# Those that give photos and texts codes of one kind.
+CROSS_MODAL: dict[str, type[Method]] = {
+    method.name: method for method in (RandomPairs, CrossModalITQ, TagSide, FJSPH)
 }
 
 

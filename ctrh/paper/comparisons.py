@@ -75,23 +75,38 @@ def queries_at(scores: Scores, shares: Sequence[float]) -> list[int]:
 
 
 def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.DataFrame:
-    """The ``count`` nearest photos of some queries (positions among them), of equal distance the earlier photo first.
+    """The ``count`` nearest photos of some queries (positions among them): ``label`` of the run, and :func:`ranked`."""
+    run, task, queries = result.run, result.run.task, list(queries)
+    asked, database = task.split.query[queries], task.split.database
+    labels = task.labels[asked], task.labels[database]
+    rows = ranked(asked, database, result.query_codes[queries], result.database_codes, *labels, count)
+    rows.insert(0, "label", run.label or run.method)
+    return rows
 
-    Rows: ``label``, ``query`` and ``photo`` (indices of the photos), ``rank`` from 1, ``distance``, ``relevant``.
+
+def ranked(
+    queries: Sequence,
+    photos: np.ndarray,
+    query_codes: np.ndarray,
+    database_codes: np.ndarray,
+    query_labels: np.ndarray,
+    database_labels: np.ndarray,
+    count: int,
+) -> pd.DataFrame:
+    """The ``count`` nearest of a database to each query, of equal distance the earlier first.
+
+    ``queries``: Q names, ``photos``: (M,) indices; codes: (Q, K), (M, K) bool; labels: (Q, L), (M, L) bool. Rows:
+    ``query``, ``rank`` from 1, ``photo``, ``distance``, ``relevant``.
     """
-    run, task = result.run, result.run.task
-    index = HammingIndex(pack(result.database_codes), run.bits)
-    distances, places = index.search(pack(result.query_codes[list(queries)]), count)
-    asked = task.split.query[list(queries)]
-    photos = task.split.database[places]  # (queries, count)
-    shared = task.labels[asked][:, None] & task.labels[photos]
-    lines, ranks = np.indices(photos.shape)
+    index = HammingIndex(pack(database_codes), database_codes.shape[1])
+    distances, places = index.search(pack(query_codes), count)  # (Q, count)
+    shared = query_labels[:, None] & database_labels[places]  # (Q, count, L)
+    lines, ranks = np.indices(places.shape)
     return pd.DataFrame(
         {
-            "label": run.label or run.method,
-            "query": asked[lines].ravel(),
+            "query": np.asarray(queries)[lines].ravel(),
             "rank": ranks.ravel() + 1,
-            "photo": photos.ravel(),
+            "photo": photos[places].ravel(),
             "distance": distances.ravel(),
             "relevant": shared.any(axis=2).ravel(),
         }

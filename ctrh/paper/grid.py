@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,18 +19,21 @@ from ctrh.paper.cluster import on_cluster
 from ctrh.paper.launch import cores
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, intact, stored_path
+from ctrh.training import TrainingDiverged
 from ctrh.workers import end_with_parent
+
+FOLDER = "runs"  # of the cache
 
 
 class AnyRun(Protocol):
-    """What a grid needs to know of a run: ``key`` names its result in the cache's ``folder``, ``task`` is what it is
-    given, and ``compute(task)`` gives the result."""
+    """What a grid needs to know of a run: ``key`` names what is stored of it, ``task`` is what it is given, ``compute(task)``
+    gives arrays to be stored, and ``result(key, arrays)`` what they say."""
 
-    folder: str
     key: str
     task: Any
 
     def compute(self, task: Any) -> Mapping[str, np.ndarray]: ...
+    def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> Any: ...
 
 
 def compute_missing(runs: Mapping[str, AnyRun], jobs: int | None = None) -> None:
@@ -40,7 +44,7 @@ def compute_missing(runs: Mapping[str, AnyRun], jobs: int | None = None) -> None
     Each is stored as soon as it is done, so an interrupted grid goes on where it was. Every run has one thread,
     whatever ``jobs`` is: with another number, sums would be rounded in another order.
     """
-    missing = {key: run for key, run in runs.items() if not intact(stored_path(run.folder, key))}
+    missing = {key: run for key, run in runs.items() if not intact(stored_path(FOLDER, key))}
     if not missing:
         return
     if address := os.environ.get("CTRH_CLUSTER"):
@@ -56,14 +60,33 @@ def compute_missing(runs: Mapping[str, AnyRun], jobs: int | None = None) -> None
         pass
 
 
+def read(run: AnyRun, key: str) -> Any:
+    """The result of a run under its ``key``, or the :class:`TrainingDiverged` that it ended with."""
+    # Computes again only what was damaged since: finished runs are on disk by now.
+    arrays = cached_arrays(FOLDER, key, lambda: _outcome(run, run.task))
+    if "diverged" not in arrays:
+        return run.result(key, arrays)
+    error = TrainingDiverged(*json.loads(str(arrays["diverged"])))
+    error.add_note(f"in the run: {run}")
+    return error
+
+
 def _finish(key: str, run: AnyRun, task: Any = None) -> None:
     """``task``: of the run, where it has been loaded already."""
     try:
         with alone():
-            cached_arrays(run.folder, key, lambda: run.compute(run.task if task is None else task))
+            cached_arrays(FOLDER, key, lambda: _outcome(run, run.task if task is None else task))
     except Exception as error:
         error.add_note(f"in the run: {run}")
         raise
+
+
+def _outcome(run: AnyRun, task: Any) -> Mapping[str, np.ndarray]:
+    """What is stored of a run. One that diverged would again, so that is its result."""
+    try:
+        return run.compute(task)
+    except TrainingDiverged as error:
+        return {"diverged": np.asarray(json.dumps([error.term, error.epoch, error.step, error.remedy]))}
 
 
 @contextlib.contextmanager

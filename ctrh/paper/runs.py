@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -13,13 +13,13 @@ import pandas as pd
 
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.registry import METHODS, estimator
-from ctrh.paper.grid import alone, compute_missing
+from ctrh.paper.grid import FOLDER, AnyRun, alone, compute_missing, read
 from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task
 from ctrh.retrieval.codes import code_statistics, pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
-from ctrh.store import cache_dir, cached_arrays, content_key, intact, stored_path
+from ctrh.store import cache_dir, content_key, intact, stored_path
 from ctrh.training import TrainingDiverged
 
 # What scores the codes of every run.
@@ -44,8 +44,6 @@ class Run:
     top: int
     label: str = ""
 
-    folder = "runs"  # of the cache
-
     @property
     def task(self) -> HashingTask:
         return hashing_task(self.data, self.inputs, self.tags)
@@ -56,13 +54,58 @@ class Run:
         code = code_key(METHODS[self.method].__module__, *SCORING)
         return content_key(replace(self, label=""), self.task.key, code, versions())
 
-    def compute(self, task: HashingTask) -> dict[str, np.ndarray]:
-        """What is stored of it."""
-        return _compute(self, task)
-
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
         return f"{self.label or self.method}{tags}, {self.data.name}, {self.bits} bits, seed {self.seed}"
+
+    def compute(self, task: HashingTask) -> dict[str, np.ndarray]:
+        """What is stored of it."""
+        split = task.split
+        began = time.perf_counter()
+        encode, history = learn(self, task)
+        fitted = time.perf_counter()
+        # In one go: random codes of queries and database must not be the same draws.
+        codes = encode(task.inputs(np.concatenate([split.query, split.database])))
+        encoded = time.perf_counter()
+        query, database = codes[: len(split.query)], codes[len(split.query) :]
+        relevance = task.labels[split.query], task.labels[split.database]
+        scores = evaluate(query, database, *relevance, ks=(self.top,), threads=1)
+        return {
+            "query_codes": pack(query),
+            "database_codes": pack(database),
+            **named("score", vars(scores)),
+            **named("history", history),
+            "fit_seconds": np.float64(fitted - began),
+            "encode_seconds": np.float64(encoded - fitted),
+            "about": np.asarray(json.dumps({"run": asdict(self), "versions": versions()})),
+        }
+
+    def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> RunResult:
+        """What :meth:`compute` has left."""
+        return RunResult(
+            run=self,
+            key=key,
+            query_codes=unpack(arrays["query_codes"], self.bits),
+            database_codes=unpack(arrays["database_codes"], self.bits),
+            scores=Scores(**part("score", arrays)),
+            history=pd.DataFrame(part("history", arrays)),
+            fit_seconds=float(arrays["fit_seconds"]),
+            encode_seconds=float(arrays["encode_seconds"]),
+        )
+
+
+def named(prefix: str, columns: Mapping[str, Any] | pd.DataFrame) -> dict[str, np.ndarray]:
+    """``columns`` as arrays called "prefix.column", to be stored."""
+    return {
+        f"{prefix}.{name}": np.asarray(column.tolist() if isinstance(column, pd.Series) else column)
+        for name, column in columns.items()
+    }
+
+
+def part(prefix: str, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What :func:`named` has stored under ``prefix``."""
+    start = prefix + "."
+    return {name.removeprefix(start): array for name, array in arrays.items() if name.startswith(start)}
 
 
 # What encodes inputs to (N, K) bool.
@@ -181,31 +224,31 @@ def run_grid(runs: Iterable[Run], jobs: int | None = None) -> pd.DataFrame:
     return pd.concat([result.rows() for result in results(runs, jobs)], ignore_index=True)
 
 
-def results(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult]:
-    """Reads back finished runs and computes the missing ones, as :func:`compute_missing` does.
+def results(runs: Iterable[AnyRun], jobs: int | None = None) -> list[Any]:
+    """The :class:`RunResult` (or what else ``run.result`` gives) of finished runs and, computed, of the missing ones,
+    as :func:`compute_missing` does.
 
     Raises the first :class:`TrainingDiverged`, once all other runs are finished.
     """
     found = attempts(runs, jobs)
-    for each in found:
-        if isinstance(each, TrainingDiverged):
-            raise each
+    for result in found:
+        if isinstance(result, TrainingDiverged):
+            raise result
     return found
 
 
-def attempts(runs: Iterable[Run], jobs: int | None = None) -> list[RunResult | TrainingDiverged]:
-    """As :func:`results`, with the error in the place of a run that diverged: it would again, so that is its result."""
-    runs = list(runs)
-    keys = [run.key for run in runs]
-    compute_missing(dict(zip(keys, runs, strict=True)), jobs)
-    return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
+def attempts(runs: Iterable[AnyRun], jobs: int | None = None) -> list[Any]:
+    """As :func:`results`, with the error in the place of a run that diverged."""
+    keyed = [(run, run.key) for run in runs]
+    compute_missing({key: run for run, key in keyed}, jobs)
+    return [read(run, key) for run, key in keyed]
 
 
-def stored(runs: Iterable[Run]) -> list[RunResult]:
-    """Those of ``runs`` that are finished, read back; nothing is computed."""
-    keyed = ((run, run.key) for run in runs)
-    finished = [_read(run, key) for run, key in keyed if intact(stored_path("runs", key))]
-    return [each for each in finished if isinstance(each, RunResult)]
+def stored(runs: Iterable[AnyRun]) -> list[Any]:
+    """The results of those of ``runs`` that are finished; nothing is computed."""
+    keyed = [(run, run.key) for run in runs]
+    finished = [read(run, key) for run, key in keyed if intact(stored_path(FOLDER, key))]
+    return [result for result in finished if not isinstance(result, TrainingDiverged)]
 
 
 def trained(run: Run) -> DeepHasher:
@@ -214,53 +257,3 @@ def trained(run: Run) -> DeepHasher:
         raise ValueError(f"{run.method} trains no network")
     with alone():
         return _trained(run, run.task)[0]
-
-
-def _compute(run: Run, task: HashingTask) -> dict[str, np.ndarray]:
-    split = task.split
-    began = time.perf_counter()
-    try:
-        encode, history = learn(run, task)
-    except TrainingDiverged as error:
-        return {
-            "diverged": np.asarray(json.dumps([error.term, error.epoch, error.step, error.remedy])),
-        }
-    fitted = time.perf_counter()
-    # In one go: random codes of queries and database must not be the same draws.
-    codes = encode(task.inputs(np.concatenate([split.query, split.database])))
-    encoded = time.perf_counter()
-    query, database = codes[: len(split.query)], codes[len(split.query) :]
-    relevance = task.labels[split.query], task.labels[split.database]
-    scores = evaluate(query, database, *relevance, ks=(run.top,), threads=1)
-    return {
-        "query_codes": pack(query),
-        "database_codes": pack(database),
-        **{f"score.{name}": value for name, value in vars(scores).items()},
-        **{f"history.{name}": np.asarray(history[name].tolist()) for name in history},
-        "fit_seconds": np.float64(fitted - began),
-        "encode_seconds": np.float64(encoded - fitted),
-        "about": np.asarray(json.dumps({"run": asdict(run), "versions": versions()})),
-    }
-
-
-def _read(run: Run, key: str) -> RunResult | TrainingDiverged:
-    # Computes again only what was damaged since: finished runs are on disk by now.
-    arrays = cached_arrays("runs", key, lambda: _compute(run, run.task))
-    if "diverged" in arrays:
-        error = TrainingDiverged(*json.loads(str(arrays["diverged"])))
-        error.add_note(f"in the run: {run}")
-        return error
-
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
-
-    return RunResult(
-        run=run,
-        key=key,
-        query_codes=unpack(arrays["query_codes"], run.bits),
-        database_codes=unpack(arrays["database_codes"], run.bits),
-        scores=Scores(**part("score.")),
-        history=pd.DataFrame(part("history.")),
-        fit_seconds=float(arrays["fit_seconds"]),
-        encode_seconds=float(arrays["encode_seconds"]),
-    )

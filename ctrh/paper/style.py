@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from ctrh.methods.registry import METHODS
+from ctrh.methods.registry import CROSS_MODAL, METHODS
 from ctrh.paper.outputs import compact_png, results_dir, save_rows
 from ctrh.store import replacing
 
@@ -39,7 +39,6 @@ COLOURS = {
     "Baseline": GREY,
     "TR": SKY,
     "TR+TW": BLUE,
-    "FJSPH": BLUE,
     "ITQ (CLIP)": SKY,
     "ITQ (FLIP)": BROWN,
     "CTRH (nearest)": ORANGE,
@@ -57,7 +56,8 @@ OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 
 def colour(name: str, number: int = 0) -> str:
     """The colour of ``name`` in all figures; for one without, the ``number``-th of the palette."""
-    return METHODS[name].colour if name in METHODS else COLOURS.get(name, f"C{number % 8}")
+    methods = CROSS_MODAL | METHODS
+    return methods[name].colour if name in methods else COLOURS.get(name, f"C{number % 8}")
 
 
 def marker(name: str, number: int = 0) -> str:

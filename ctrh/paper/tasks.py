@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -163,11 +164,13 @@ def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:
     """Eq. (10): (C, D) text features of the vocabulary, by the guide of Eq. (2); or word vectors, if ``config`` says so."""
     if config.words is not None:
         return word_vectors(photos, config.words).vectors
-    guide = mixed_guide_of(data, config)
-    key = content_key(guide.key, photos.vocabulary)
-    return cached_arrays("text-features", key, lambda: {"text": guide.text_features(photos.vocabulary)})[
-        "text"
-    ]
+    return word_features(mixed_guide_of(data, config), photos.vocabulary)
+
+
+def word_features(guide: Guide, words: Sequence[str]) -> np.ndarray:
+    """(C, D) text features of ``words``, from the cache where they have been asked for before."""
+    key = content_key(guide.key, tuple(words))
+    return cached_arrays("text-features", key, lambda: {"text": guide.text_features(words)})["text"]
 
 
 def _backbone(inputs: InputConfig) -> Backbone:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import scipy.sparse as sp
 
 from ctrh.data.photos import Photos, Split
 from ctrh.guide.clip import Guide
@@ -15,7 +13,7 @@ from ctrh.guide.features import image_features
 from ctrh.guide.finetune import captions
 from ctrh.guide.flip import FlipConfig, flip
 from ctrh.paper.profiles import CrossData, GuideConfig
-from ctrh.paper.tasks import guide_of, photos_of
+from ctrh.paper.tasks import guide_of, photos_of, word_features
 from ctrh.store import cached_arrays, content_key
 
 
@@ -32,7 +30,9 @@ class FeatureConfig:
 class Pairs:
     """Q queries, then M pairs of the database. ``photos``: (Q+M,) their indices in the data set; ``image``, ``text``:
     (Q+M, D) features of length one (0 without any text); ``labels``: (Q+M, L) bool; ``split``: rows of these arrays.
-    ``key`` names the content.
+
+    ``words``: the W labels that are also words of the vocabulary, so that a photo is right for a word when it has the
+    label; ``word_text``: (W, D), each as a text. ``key`` names the content.
     """
 
     key: str
@@ -41,6 +41,8 @@ class Pairs:
     text: np.ndarray
     labels: np.ndarray
     split: Split
+    words: tuple[str, ...]
+    word_text: np.ndarray
 
     @property
     def unseen(self) -> np.ndarray:
@@ -55,24 +57,25 @@ def load_pairs(data: CrossData, features: FeatureConfig) -> Pairs:
     photos.relevant()
     chosen = chosen_split(photos, data)
     rows = np.concatenate([chosen.query, chosen.database])
-    guide = guide_for(photos, chosen, features)
-    image = image_features(guide, photos.images, rows).class_token
+    guide = guide_of(features.guide)
+    if features.flip is not None:
+        tuned = np.random.default_rng(1).permutation(chosen.train)[: features.tuned]
+        guide = flip(guide, photos, np.sort(tuned), features.flip)
+    image = _unit(image_features(guide, photos.images, rows).class_token)
     text = text_features(guide, photos, rows, data.texts)
-    image, labels = _unit(image), photos.labels[rows]
-    queries = len(chosen.query)
-    split = Split(
-        query=np.arange(queries),
-        database=np.arange(queries, len(rows)),
-        train=queries + np.searchsorted(chosen.database, chosen.train),
-    )
-    return Pairs(content_key(rows, image, text, labels, split), rows, image, text, labels, split)
+    known = set(photos.vocabulary)
+    words = tuple(name for name in photos.label_names if name in known)
+    word_text, labels = _unit(word_features(guide, words)), photos.labels[rows]
+    query, database = np.split(np.arange(len(rows)), [len(chosen.query)])
+    split = Split(query, database, train=database[np.searchsorted(chosen.database, chosen.train)])
+    content = rows, image, text, labels, split, words, word_text
+    return Pairs(content_key(*content), *content)
 
 
 def chosen_split(photos: Photos, data: CrossData) -> Split:
     """The photos' own split, its database and training photos cut to the numbers of ``data``, at random by seed 0."""
     generator = np.random.default_rng(0)
-    order = generator.permutation(photos.split.train)
-    train = order[: data.train]
+    train = generator.permutation(photos.split.train)[: data.train]
     rest = generator.permutation(np.setdiff1d(photos.split.database, train))
     size = len(photos.split.database) if data.database is None else data.database
     if size < len(train):
@@ -81,47 +84,25 @@ def chosen_split(photos: Photos, data: CrossData) -> Split:
     return Split(photos.split.query, np.sort(database), np.sort(train))
 
 
-def guide_for(photos: Photos, split: Split, features: FeatureConfig) -> Guide:
-    """The guide of ``features``, tuned where it asks for that."""
-    guide = guide_of(features.guide)
-    if features.flip is None:
-        return guide
-    rows = np.random.default_rng(1).permutation(split.train)[: features.tuned]
-    return flip(guide, photos, np.sort(rows), features.flip)
-
-
-def word_texts(data: CrossData, features: FeatureConfig, words: Sequence[str]) -> np.ndarray:
-    """Single words as texts, by the guide of ``features`` -> (W, D) of length one."""
-    photos = photos_of(data.data)
-    guide = guide_for(photos, chosen_split(photos, data), features)
-    return _unit(word_features(guide, tuple(words)))
-
-
 def text_features(guide: Guide, photos: Photos, rows: np.ndarray, texts: str) -> np.ndarray:
     """What is written to the photos ``rows``, as ``CrossData.texts`` says -> (R, D) of length one, 0 without a text."""
     if texts == "words":
-        return word_means(word_features(guide, photos.vocabulary), photos.tags[rows])
+        # All of length one before the mean, so that no word counts more.
+        words = _unit(word_features(guide, photos.vocabulary))
+        return _unit(photos.tags[rows].astype(np.float32) @ words)
     found, written = captions(photos, rows)
     features = np.zeros((len(rows), guide.width), dtype=np.float32)
     key = content_key(guide.key, written)
-    features[np.isin(rows, found)] = cached_arrays(
-        "caption-features", key, lambda: {"text": guide.text_features(written, template="{}")}
-    )["text"]
+    stored = cached_arrays("caption-features", key, lambda: {"text": guide.text_features(written, "{}")})
+    features[np.isin(rows, found)] = stored["text"]
     return _unit(features)
 
 
-def word_features(guide: Guide, words: tuple[str, ...]) -> np.ndarray:
-    """(C, D) text features of ``words``, from the cache where they have been asked for before."""
-    key = content_key(guide.key, words)
-    return cached_arrays("text-features", key, lambda: {"text": guide.text_features(words)})["text"]
-
-
-def word_means(words: np.ndarray, tags: sp.csr_array) -> np.ndarray:
-    """(C, D) word features, (N, C) tags -> (N, D): the mean of each row's words, of length one; 0 without a word.
-
-    Every word has the length one before, so that none counts more.
-    """
-    return _unit(sp.csr_array(tags, dtype=np.float32) @ _unit(words))
+def written(photos: Photos, index: int) -> str:
+    """What is written to a photo: its caption, or its tags in the order of the vocabulary."""
+    if photos.texts is not None:
+        return photos.texts[index]
+    return ", ".join(photos.vocabulary[word] for word in np.sort(photos.tags[[index]].indices))
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

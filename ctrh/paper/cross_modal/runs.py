@@ -1,8 +1,8 @@
-"""Cross-modal runs: codes for photos and texts by one method, scored in both directions; computed once."""
+"""Cross-modal runs: codes for photos and texts by one method, scored in both directions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -10,29 +10,25 @@ import numpy as np
 import pandas as pd
 
 from ctrh.data.vocabulary import tag_matrix
-from ctrh.methods.cross_modal import CrossModalITQ, TagSide
-from ctrh.methods.fjsph import FJSPH, FJSPHConfig
-from ctrh.methods.random import RandomCodes
-from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs, word_texts
-from ctrh.paper.grid import compute_missing
+from ctrh.methods.fjsph import FJSPHConfig
+from ctrh.methods.registry import CROSS_MODAL
+from ctrh.paper.cross_modal.pairs import FeatureConfig, Pairs, load_pairs
 from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import CrossData
-from ctrh.paper.runs import SCORING, Run, average_precisions, trained
+from ctrh.paper.runs import SCORING, Run, average_precisions, named, part, trained
 from ctrh.paper.tasks import photos_of
-from ctrh.retrieval.codes import code_statistics, pack, unpack
+from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
-from ctrh.store import cache_dir, cached_arrays, content_key
+from ctrh.store import cache_dir, content_key
 
 # Who asks, and what is found.
 DIRECTIONS = {"i2t": ("image", "text"), "t2i": ("text", "image")}
-FOLDER = "cross-runs"
-SOURCES = ("ctrh.methods.cross_modal", "ctrh.methods.fjsph", "ctrh.methods.random")
 
 
 @dataclass(frozen=True)
 class CrossRun:
-    """``settings``: of FJSPH; ``ctrh``: the CTRH whose codes are used, with the ``reading`` of its tag side. ``label``
-    names the run in rows and is not content.
+    """``label``: the run's name in rows, no content. ``settings``: of FJSPH; ``ctrh``: the CTRH whose codes are used, with
+    the ``reading`` of its tag side.
     """
 
     data: CrossData
@@ -41,12 +37,10 @@ class CrossRun:
     seed: int
     features: FeatureConfig
     ks: tuple[int, ...]
+    label: str
     settings: FJSPHConfig | None = None
     ctrh: Run | None = None
     reading: str = ""
-    label: str = ""
-
-    folder = FOLDER
 
     @property
     def task(self) -> Pairs:
@@ -56,133 +50,51 @@ class CrossRun:
     def key(self) -> str:
         """Names the result: the run, its data by content, the code and the libraries."""
         taught = self.ctrh.key if self.ctrh else ""
-        bare = replace(self, label="", ctrh=None)
-        return content_key(bare, taught, self.task.key, code_key(*SOURCES, *SCORING), versions())
+        code = code_key(CROSS_MODAL[self.method].__module__, *SCORING)
+        return content_key(replace(self, label="", ctrh=None), taught, self.task.key, code, versions())
+
+    def __str__(self) -> str:
+        return f"{self.label}, {self.data.name}, {self.bits} bits, seed {self.seed}"
 
     def compute(self, pairs: Pairs) -> dict[str, np.ndarray]:
         """What is stored of it."""
-        return _compute(self, pairs)
+        codes, history = learn(self, pairs)
+        arrays = named("codes", {side: pack(codes[side]) for side in codes}) | named("history", history)
+        for direction in DIRECTIONS:
+            scores = scored(codes, pairs, direction, pairs.split.database, self.ks)
+            arrays |= named(direction, vars(scores))
+        return arrays
 
-    def __str__(self) -> str:
-        return f"{self.label or self.method}, {self.data.name}, {self.bits} bits, seed {self.seed}"
+    def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> CrossResult:
+        """What :meth:`compute` has left."""
+        codes = {side: unpack(packed, self.bits) for side, packed in part("codes", arrays).items()}
+        scores = {direction: Scores(**part(direction, arrays)) for direction in DIRECTIONS}
+        return CrossResult(self, codes, scores, pd.DataFrame(part("history", arrays)))
 
 
-class Learned(NamedTuple):
-    """What a method made of the training pairs: codes of all pairs, (Q+M, K) bool, its records, and ``of_words``: codes
-    of single words as texts, (W, K) bool.
+def learn(run: CrossRun, pairs: Pairs) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
+    """The run's method, taught by the training pairs -> its codes for "image" and "text" of all pairs, (Q+M, K) bool, and
+    for the "words" that ask, (W, K); its records.
     """
-
-    image: np.ndarray
-    text: np.ndarray
-    history: pd.DataFrame
-    of_words: Callable[[Sequence[str]], np.ndarray]
-
-
-def _random(run: CrossRun, pairs: Pairs) -> Learned:
-    draw = RandomCodes(run.bits, run.seed).transform
-    coins = draw(np.empty((2 * len(pairs.image), 0)))
-    return Learned(*np.split(coins, 2), pd.DataFrame(), draw)
-
-
-def _itq(run: CrossRun, pairs: Pairs) -> Learned:
-    train = pairs.split.train
-    hasher = CrossModalITQ(run.bits, run.seed).fit(pairs.image[train], pairs.text[train])
-    return _on_features(run, pairs, hasher, pd.DataFrame())
-
-
-def _fjsph(run: CrossRun, pairs: Pairs) -> Learned:
-    train = pairs.split.train
-    hasher = FJSPH(run.settings)
-    folder = cache_dir() / "checkpoints"
-    history = hasher.fit(pairs.image[train], pairs.text[train], pairs.labels[train], folder)
-    return _on_features(run, pairs, hasher, history)
+    method, train, history = CROSS_MODAL[run.method], pairs.split.train, pd.DataFrame()
+    image, text, words = pairs.image, pairs.text, pairs.word_text
+    if method.needs == "tags":
+        task, photos = run.ctrh.task, photos_of(run.data.data)
+        tags, taught = photos.tags, pairs.photos[train]  # what users wrote: replaced tags have seen the photo
+        hasher = method(trained(run.ctrh), run.reading).fit(task.inputs(taught), tags[taught])
+        image, text = task.inputs(pairs.photos), tags[pairs.photos]
+        words = tag_matrix([[word] for word in pairs.words], photos.vocabulary)
+    elif method.needs == "labels":
+        hasher = method(run.settings)
+        history = hasher.fit(image[train], text[train], pairs.labels[train], cache_dir() / "checkpoints")
+    else:
+        hasher = method(run.bits, run.seed).fit(image[train], text[train])
+    codes = {"image": hasher.encode(image), "text": hasher.encode_text(text)}
+    none = np.empty((0, run.bits), dtype=bool)
+    return codes | {"words": hasher.encode_text(words) if words.shape[0] else none}, history
 
 
-def _on_features(
-    run: CrossRun, pairs: Pairs, hasher: FJSPH | CrossModalITQ, history: pd.DataFrame
-) -> Learned:
-    return Learned(
-        hasher.encode(pairs.image),
-        hasher.encode_text(pairs.text),
-        history,
-        lambda words: hasher.encode_text(word_texts(run.data, run.features, words)),
-    )
-
-
-def _ctrh(run: CrossRun, pairs: Pairs) -> Learned:
-    hasher, task, photos = trained(run.ctrh), run.ctrh.task, photos_of(run.data.data)
-    written = photos.tags  # what users wrote: CTRH's replaced tags have seen the photo
-    taught = pairs.photos[pairs.split.train]
-    side = TagSide(hasher, run.reading).fit(task.inputs(taught), written[taught])
-    return Learned(
-        hasher.encode(task.inputs(pairs.photos)),
-        side.encode_text(written[pairs.photos]),
-        pd.DataFrame(),
-        lambda words: side.encode_text(tag_matrix([[word] for word in words], photos.vocabulary)),
-    )
-
-
-# Each learns from the training pairs.
-METHODS: dict[str, Callable[[CrossRun, Pairs], Learned]] = {
-    "random": _random,
-    "ITQ": _itq,
-    "CTRH": _ctrh,
-    "FJSPH": _fjsph,
-}
-
-
-class View(NamedTuple):
-    """One direction of a result, as :func:`ctrh.paper.comparisons.differences` takes results."""
-
-    run: CrossRun
-    scores: Scores
-
-
-@dataclass(frozen=True)
-class CrossResult:
-    """``codes``: of "image" and "text", (Q+M, K) bool, queries first; ``scores`` by direction."""
-
-    run: CrossRun
-    codes: dict[str, np.ndarray]
-    scores: dict[str, Scores]
-    history: pd.DataFrame
-
-    def view(self, direction: str) -> View:
-        return View(self.run, self.scores[direction])
-
-    def rows(self) -> pd.DataFrame:
-        """One row a direction and metric, mAP in percent. ``note`` says when codes have collapsed."""
-        run = self.run
-        about = {
-            "dataset": run.data.name,
-            "method": run.label or run.method,
-            "bits": run.bits,
-            "seed": run.seed,
-        }
-        collapsed = any(code_statistics(codes).collapsed for codes in self.codes.values())
-        rows = []
-        for direction, scores in self.scores.items():
-            rows += [
-                {**about, "direction": direction, "metric": name, "value": 100 * ap.mean(), "ap": 100 * ap}
-                for name, ap in average_precisions(scores).items()
-            ]
-        return pd.DataFrame(rows).assign(note="collapsed" if collapsed else "")
-
-    def on_unseen(self) -> pd.DataFrame:
-        """As ``rows``, mAP@all alone, over the part of the database whose labels no method was shown."""
-        pairs, rows = self.run.task, self.rows()
-        ap = {
-            direction: average_precisions(scored(self.codes, pairs, pairs.unseen, direction, ()))["map_all"]
-            for direction in DIRECTIONS
-        }
-        kept = rows[rows["metric"] == "map_all"].drop(columns="ap")
-        kept = kept.assign(ap=kept["direction"].map(ap), metric="map_unseen")
-        return kept.assign(value=100 * kept["ap"].map(np.mean), ap=100 * kept["ap"])
-
-
-def scored(
-    codes: dict[str, np.ndarray], pairs: Pairs, database: np.ndarray, direction: str, ks: tuple[int, ...]
-) -> Scores:
+def scored(codes: Mapping[str, np.ndarray], pairs: Pairs, direction: str, database: np.ndarray, ks=()) -> Scores:
     """The queries of one modality against the rows ``database`` of the other."""
     asks, found = DIRECTIONS[direction]
     query = pairs.split.query
@@ -190,35 +102,40 @@ def scored(
     return evaluate(codes[asks][query], codes[found][database], *relevance, ks=ks, ns=(1,), threads=1)
 
 
-def results(runs: Iterable[CrossRun], jobs: int | None = None) -> list[CrossResult]:
-    """Reads back finished runs and computes the missing ones."""
-    runs = list(runs)
-    keys = [run.key for run in runs]
-    compute_missing(dict(zip(keys, runs, strict=True)), jobs)
-    return [_read(run, key) for run, key in zip(runs, keys, strict=True)]
+class View(NamedTuple):
+    """One direction of a result, as :mod:`ctrh.paper.comparisons` and :mod:`ctrh.paper.effects` take results."""
+
+    run: CrossRun
+    scores: Scores
+    query_codes: np.ndarray
+    database_codes: np.ndarray
 
 
-def _compute(run: CrossRun, pairs: Pairs) -> dict[str, np.ndarray]:
-    learned = METHODS[run.method](run, pairs)
-    codes, history = {"image": learned.image, "text": learned.text}, learned.history
-    scores = {
-        f"{direction}.{name}": value
-        for direction in DIRECTIONS
-        for name, value in vars(scored(codes, pairs, pairs.split.database, direction, run.ks)).items()
-    }
-    records = {f"history.{name}": np.asarray(history[name].tolist()) for name in history}
-    return {**{side: pack(each) for side, each in codes.items()}, **scores, **records}
+class CrossResult(NamedTuple):
+    """``codes`` as of :func:`learn`, ``scores`` by direction, ``history``: records per epoch."""
 
+    run: CrossRun
+    codes: dict[str, np.ndarray]
+    scores: dict[str, Scores]
+    history: pd.DataFrame
 
-def _read(run: CrossRun, key: str) -> CrossResult:
-    arrays = cached_arrays(FOLDER, key, lambda: run.compute(run.task))
+    def view(self, direction: str) -> View:
+        asks, found = DIRECTIONS[direction]
+        split, scores = self.run.task.split, self.scores[direction]
+        return View(self.run, scores, self.codes[asks][split.query], self.codes[found][split.database])
 
-    def part(prefix: str) -> dict[str, np.ndarray]:
-        return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+    def rows(self, unseen: bool = False) -> pd.DataFrame:
+        """One row a direction and metric: ``value`` in percent, the mean of ``ap`` (Q,).
 
-    return CrossResult(
-        run=run,
-        codes={side: unpack(arrays[side], run.bits) for side in ("image", "text")},
-        scores={direction: Scores(**part(f"{direction}.")) for direction in DIRECTIONS},
-        history=pd.DataFrame(part("history.")),
-    )
+        ``unseen``: mAP@all alone, "map_unseen", over the part of the database whose labels no method was shown.
+        """
+        run, pairs, rows = self.run, self.run.task, []
+        about = {"dataset": run.data.name, "method": run.label, "bits": run.bits, "seed": run.seed}
+        for direction, scores in self.scores.items():
+            metrics = average_precisions(scores)
+            if unseen:
+                metrics = {"map_unseen": scored(self.codes, pairs, direction, pairs.unseen).ap_all}
+            for metric, ap in metrics.items():
+                values = {"metric": metric, "value": 100 * ap.mean(), "ap": 100 * ap}
+                rows.append({**about, "direction": direction, **values})
+        return pd.DataFrame(rows)

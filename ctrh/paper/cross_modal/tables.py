@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import product
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from ctrh.data.tables import FolderError
 from ctrh.methods.cross_modal import READINGS
-from ctrh.methods.fjsph import FJSPHConfig
-from ctrh.paper.comparisons import differences
+from ctrh.methods.fjsph_losses import TERMS
+from ctrh.methods.registry import CROSS_MODAL
+from ctrh.paper.comparisons import ranked
 from ctrh.paper.cross_modal.pairs import FeatureConfig
 from ctrh.paper.cross_modal.runs import DIRECTIONS, CrossResult, CrossRun
 from ctrh.paper.profiles import CrossData, Profile
 from ctrh.paper.runs import make_run
-from ctrh.paper.tables import over_seeds
 from ctrh.paper.tasks import photos_of
+from ctrh.retrieval.metrics import evaluate
 
-FULL = "FJSPH"
-# FJSPH less one thing: what is missing, and what a reader is told about it.
-WITHOUT = {
-    "no FLIP masking": "the guide is tuned on whole pictures",
-    "no tuning": "the guide's features as they come",
-    "no contrastive term": "its weight is 0",
-    "sample-wise only": "the cluster-wise term has weight 0",
-    "cluster-wise only": "the sample-wise term has weight 0",
-}
+
+class Variant(NamedTuple):
+    """FJSPH with something changed, and ``what`` a reader is told about it: another guide (:func:`feature_config`), the
+    ``term`` (of ``TERMS``) whose weight is 0, other options of the ``losses`` or other ``settings`` of the method.
+    """
+
+    label: str
+    what: str = ""
+    guide: str = "FLIP"
+    term: str = ""
+    losses: Mapping[str, object] = {}
+    settings: Mapping[str, object] = {}
+
+
+FULL = Variant("FJSPH")
+# FJSPH less one thing.
+WITHOUT = (
+    Variant("no FLIP masking", "the guide is tuned on whole pictures", guide="unmasked"),
+    Variant("no tuning", "the guide's features as they come", guide="CLIP"),
+    Variant("no contrastive term", "its weight is 0", term="contrastive"),
+    Variant("sample-wise only", "the cluster-wise term has weight 0", term="cluster"),
+    Variant("cluster-wise only", "the sample-wise term has weight 0", term="sample"),
+)
 # The other ways to read the abstract (docs/fjsph_choices.md).
-CHOICES = {
-    "all pairs are negatives": "pairs that share a label are pushed apart, too",
-    "similarity by overlap": "the cosine of the label vectors in place of shared or not",
-    "within modalities, too": "photos are compared with photos and texts with texts as well",
-    "fixed centres": "rows of a Hadamard matrix in place of learned class centres",
-    "contrast on codes": "the contrastive term compares codes, not representations",
-}
+CHOICES = (
+    Variant("all pairs are negatives", "also pairs that share a label", losses={"negatives": "all"}),
+    Variant("similarity by overlap", "the cosine of the label vectors", losses={"overlap": "cosine"}),
+    Variant("within modalities, too", "photos with photos, texts with texts", losses={"within": True}),
+    Variant("fixed centres", "rows of a Hadamard matrix, not learned", losses={"anchors": "hadamard"}),
+    Variant("contrast on codes", "not on representations", settings={"contrast_on": "codes"}),
+)
 
 
 def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
@@ -46,14 +63,11 @@ def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
     own = {settings.article for settings in profile.datasets}
     kept, absent = [], []
     for data in profile.cross.datasets:
-        if data.article in own:
-            kept.append(data)
-        elif data.optional:
-            try:
-                photos_of(data.data)
+        try:
+            if data.article in own or (data.optional and photos_of(data.data)):
                 kept.append(data)
-            except FolderError as error:
-                absent.append(f"{data.name}: {error}")
+        except FolderError as error:
+            absent.append(f"{data.name}: {error}")
     if not kept:
         raise ValueError(
             f"profile {profile.name}: none of its data sets is in cross.datasets: add one for {', '.join(sorted(own))}"
@@ -70,20 +84,14 @@ def feature_config(profile: Profile, kind: str) -> FeatureConfig:
     return FeatureConfig(profile.guide, flip, cross.tuned)
 
 
-def fjsph_run(
-    profile: Profile,
-    data: CrossData,
-    bits: int,
-    seed: int,
-    label: str = FULL,
-    kind: str = "FLIP",
-    settings: FJSPHConfig | None = None,
-) -> CrossRun:
-    """FJSPH as ``profile`` prescribes it, or with other ``settings`` (bits and seed are put in) or features."""
-    settings = settings or profile.cross.fjsph
-    settings = replace(settings, bits=bits, train=replace(settings.train, seed=seed))
-    features = feature_config(profile, kind)
-    return CrossRun(data, "FJSPH", bits, seed, features, profile.cross.ks, settings, label=label)
+def fjsph_run(profile: Profile, data: CrossData, bits: int, seed: int, variant: Variant) -> CrossRun:
+    """FJSPH as ``profile`` prescribes it, but for what ``variant`` changes."""
+    base, features = profile.cross.fjsph, feature_config(profile, variant.guide)
+    weights = tuple(weight * (term != variant.term) for term, weight in zip(TERMS, base.losses.weights))
+    losses = replace(base.losses, weights=weights, **variant.losses)
+    train = replace(base.train, seed=seed)
+    settings = replace(base, bits=bits, losses=losses, train=train, **variant.settings)
+    return CrossRun(data, FULL.label, bits, seed, features, profile.cross.ks, variant.label, settings)
 
 
 def comparison_runs(profile: Profile) -> list[CrossRun]:
@@ -93,94 +101,67 @@ def comparison_runs(profile: Profile) -> list[CrossRun]:
     """
     runs, cross = [], profile.cross
     own = {settings.article for settings in profile.datasets}
-    for data, bits, seed in product(cross.datasets, cross.bits, cross.seeds):
-        clip, flip = (feature_config(profile, kind) for kind in ("CLIP", "FLIP"))
-        plain = {"data": data, "bits": bits, "seed": seed, "ks": cross.ks}
-        runs.append(CrossRun(method="random", features=clip, **plain))
-        runs.append(CrossRun(method="ITQ", features=clip, label="ITQ (CLIP)", **plain))
-        runs.append(CrossRun(method="ITQ", features=flip, label="ITQ (FLIP)", **plain))
-        if seed in profile.seeds:
-            like = data.article if data.article in own else profile.datasets[0].article
-            taught = replace(make_run(profile, like, "CTRH", bits, seed), data=data.data)
-            for reading, label in zip(READINGS, ("CTRH", "CTRH (nearest)"), strict=True):
-                runs.append(
-                    CrossRun(method="CTRH", features=clip, ctrh=taught, reading=reading, label=label, **plain)
-                )
-        runs.append(fjsph_run(profile, data, bits, seed))
+    grid = product(cross.datasets, cross.bits, cross.seeds, CROSS_MODAL.values())
+    for data, bits, seed, method in grid:
+        if method.needs == "labels":
+            runs.append(fjsph_run(profile, data, bits, seed, FULL))
+            continue
+        for kind in method.guides:
+            name, several = method.name, len(method.guides) > 1
+            label = f"{name} ({kind})" if several else name
+            run = CrossRun(data, name, bits, seed, feature_config(profile, kind), cross.ks, label)
+            if method.needs == "pairs":
+                runs.append(run)
+            elif seed in profile.seeds:
+                like = data.article if data.article in own else profile.datasets[0].article
+                taught = replace(make_run(profile, like, name, bits, seed), data=data.data)
+                run = replace(run, ctrh=taught)
+                for reading, suffix in zip(READINGS, ("", " (nearest)"), strict=True):
+                    runs.append(replace(run, reading=reading, label=label + suffix))
     return runs
 
 
 def ablation_runs(profile: Profile) -> list[CrossRun]:
     """FJSPH and ``WITHOUT``, at one length."""
-    cross, base = profile.cross, profile.cross.fjsph
-    contrastive, sample, cluster, quantisation = base.losses.weights
-
-    def weighted(*weights: float) -> FJSPHConfig:
-        return replace(base, losses=replace(base.losses, weights=weights))
-
-    variants = {
-        FULL: ("FLIP", base),
-        "no FLIP masking": ("unmasked", base),
-        "no tuning": ("CLIP", base),
-        "no contrastive term": ("FLIP", weighted(0.0, sample, cluster, quantisation)),
-        "sample-wise only": ("FLIP", weighted(contrastive, sample, 0.0, quantisation)),
-        "cluster-wise only": ("FLIP", weighted(contrastive, 0.0, cluster, quantisation)),
-    }
-    grid = product(cross.datasets, variants.items(), cross.seeds)
-    return [
-        fjsph_run(profile, data, cross.ablation_bits, seed, label, *variant)
-        for data, (label, variant), seed in grid
-    ]
+    return _variant_runs(profile, WITHOUT, profile.cross.seeds)
 
 
 def choice_runs(profile: Profile) -> list[CrossRun]:
     """FJSPH and ``CHOICES``, at one length and for one seed."""
-    cross, base = profile.cross, profile.cross.fjsph
-
-    def losses(**options: object) -> FJSPHConfig:
-        return replace(base, losses=replace(base.losses, **options))
-
-    variants = {
-        FULL: base,
-        "all pairs are negatives": losses(negatives="all"),
-        "similarity by overlap": losses(overlap="cosine"),
-        "within modalities, too": losses(within=True),
-        "fixed centres": losses(anchors="hadamard"),
-        "contrast on codes": replace(base, contrast_on="codes"),
-    }
-    grid = product(cross.datasets, variants.items())
-    return [
-        fjsph_run(profile, data, cross.ablation_bits, cross.seeds[0], label, settings=settings)
-        for data, (label, settings) in grid
-    ]
+    return _variant_runs(profile, CHOICES, profile.cross.seeds[:1])
 
 
-def cross_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Rows of :meth:`CrossResult.rows` -> one per method, data set, length, direction and metric: ``mean``, ``low``,
-    ``high`` over seeds; ``published`` is empty, the article's numbers are not public.
-
-    ``metric`` names the direction too, as in "i2t_map_all", so that it alone tells the numbers apart.
-    """
-    named = rows.assign(metric=rows["direction"] + "_" + rows["metric"])
-    by = ["method", "dataset", "bits", "direction", "metric"]
-    return over_seeds(named, by).assign(published=float("nan"))
+def _variant_runs(profile: Profile, variants: Sequence[Variant], seeds: Sequence[int]) -> list[CrossRun]:
+    cross = profile.cross
+    grid = product(cross.datasets, (FULL, *variants), seeds)
+    return [fjsph_run(profile, data, cross.ablation_bits, seed, variant) for data, variant, seed in grid]
 
 
-def gaps(results: Sequence[CrossResult], name: str, over: str) -> pd.DataFrame:
-    """:func:`ctrh.paper.comparisons.differences` in both directions, behind the column ``direction``."""
+def both_ways(compare: Callable, results: Sequence[CrossResult], *labels: str) -> pd.DataFrame:
+    """``compare`` (:func:`ctrh.paper.comparisons.differences`, :func:`ctrh.paper.effects.effects`) of the ``results`` in
+    each direction, which the column ``direction`` names."""
     frames = []
     for direction in DIRECTIONS:
-        frame = differences([result.view(direction) for result in results], name, over)
+        frame = compare([result.view(direction) for result in results], *labels)
         frame.insert(0, "direction", direction)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
 
 
-def effects(results: Sequence[CrossResult], labels: Iterable[str], metric: str = "map_all") -> pd.DataFrame:
-    """What each of ``labels`` changes against ``FULL``: ``direction``, ``dataset``, ``label``, ``difference`` in points
-    with its interval, ``verdict``, and ``note`` where codes collapsed.
+def word_answers(result: CrossResult, count: int = 10) -> pd.DataFrame:
+    """The words of the pairs ask for photos of the database.
+
+    Rows as the report's explorer wants them (:mod:`ctrh.paper.report.explorer`): ``dataset``, ``query``, ``method``,
+    ``bits``, ``rank`` from 1, ``photo`` (index in the data set), ``distance``, ``relevant``, ``ap``.
     """
-    noted = {result.run.label: result.rows()["note"].max() for result in results}
-    frames = [gaps(results, label, FULL).assign(label=label, note=noted[label]) for label in labels]
-    found = pd.concat(frames, ignore_index=True)
-    return found[found["metric"] == metric].reset_index(drop=True)
+    run, pairs = result.run, result.run.task
+    names, database = list(photos_of(run.data.data).label_names), pairs.split.database
+    asked = np.eye(len(names), dtype=bool)[[names.index(word) for word in pairs.words]]  # (W, L)
+    codes = result.codes["words"], result.codes["image"][database]
+    labels = asked, pairs.labels[database]
+    scores = evaluate(*codes, *labels, ks=(), ns=(count,))
+    rows = ranked(pairs.words, pairs.photos[database], *codes, *labels, count)
+    rows.insert(0, "dataset", run.data.name)
+    rows.insert(2, "method", run.label)
+    rows.insert(3, "bits", run.bits)
+    return rows.assign(ap=np.repeat(scores.ap_all, len(rows) // len(pairs.words)))
