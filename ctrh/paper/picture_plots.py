@@ -67,12 +67,15 @@ def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) 
     """Figure 8: what several queries find by several methods, a strip each: the query, then what was found for it, best
     first; wrong pictures are framed and marked. The axes.
 
-    ``rows`` as :func:`ctrh.paper.comparisons.nearest` gives them.
+    ``rows`` as :func:`ctrh.paper.comparisons.nearest` gives them; a query is a photo's index, or words.
     """
     ax = fig.subplots()
     strips = list(rows.groupby(["query", "label"], sort=False))
     for line, ((query, label), found) in enumerate(strips):
-        tile(ax, images[query], 0, line, "black", 1.2)
+        if isinstance(query, str):
+            ax.text(0.5, line + 0.5, query, ha="center", va="center", fontsize=7)
+        else:
+            tile(ax, images[query], 0, line, "black", 1.2)
         ax.text(-0.05, line + 0.5, label, rotation=90, ha="right", va="center", fontsize=7)
         for row in found.itertuples():
             found_tile(ax, images[row.photo], row.rank, line, row.relevant)
