@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctrh.paper.cluster import _there, on_cluster
-from ctrh.store import cache_dir
+from ctrh.store import cache_dir, stored_path
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,6 @@ def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
     class Run:
         key: str
         task: int = 5
-        folder = "grids"
 
         def compute(self, task: int) -> dict[str, int]:
             return {"answer": task}
@@ -107,4 +106,4 @@ def test_grids_go_to_the_cluster_that_is_asked_for(monkeypatch):
     for _ in range(2):
         grid.compute_missing(runs)
     assert asked == [("tcp://scheduler:8786", ["a", "b"])]  # the second time nothing is missing
-    assert len(list((cache_dir() / "grids").glob("*.npz"))) == 2
+    assert all(stored_path(grid.FOLDER, key).exists() for key in runs)
