@@ -469,3 +469,12 @@ def test_an_interruption_during_imports_is_one_line(package, module):
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.returncode == 130
     assert re.fullmatch(r"[Ii]nterrupted: .*(again\.?|there)", (ended.stdout + ended.stderr).strip())
+
+
+@pytest.mark.parametrize("command", ["fit", "refine"])
+def test_a_cache_that_is_a_file_is_said_at_the_start(tmp_path, monkeypatch, capsys, command):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("CTRH_CACHE", str(tmp_path / "file"))
+    assert "set CTRH_CACHE to another folder" in failed(
+        capsys, main([command, str(tmp_path), "--out", str(tmp_path / "out")])
+    )
