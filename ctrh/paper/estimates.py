@@ -50,14 +50,15 @@ LEARN = "AlexNet and CTRH learn from a photo"
 ENCODE = "AlexNet and hash layer encode a photo"
 RANK = f"rank {RANKED:,} codes for a query, all scores"
 Work = Callable[[], object]
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def measured_steps(device: str) -> pd.DataFrame:
+def measured_steps() -> pd.DataFrame:
     """Index: the steps; ``seconds`` a photo (the median), ``megabytes`` that memory (a GPU's, on one) grows by,
     ``growth``: what a photo more in the ``batch`` adds. Measured once on a machine, then out of the cache."""
     rows = {}
     for step, (gpu, cpu, _) in STEPS.items():
-        task = step, cpu if device == "cpu" else gpu, device
+        task = step, cpu if DEVICE == "cpu" else gpu, DEVICE
         key = content_key("estimates", task, code_key(), versions(), machine())
         numbers = cached_arrays("costs", key, partial(measured_apart, _measure, task))
         rows[step] = {name: float(value) for name, value in numbers.items()} | {"batch": task[1]}

@@ -98,17 +98,17 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
 
 def measurements(profile: Profile) -> dict[int, Callable[[], object]]:
     """What each notebook measures of this machine's time, by its number: once, then it is read from the cache."""
-    from ctrh.paper import cost_tables, estimates
+    from ctrh.paper import costs, estimates
     from ctrh.paper.cross_modal.speed import speed_rows
     from ctrh.paper.studies import backbones
     from ctrh.paper.tasks import guide_of
 
     return {
-        3: lambda: cost_tables.cost_rows(profile),
+        3: lambda: costs.cost_rows(profile),
         6: lambda: backbones.cost_rows(profile),
-        9: lambda: estimates.measure_all(estimates.tasks()),
+        9: estimates.measured_steps,
         10: lambda: speed_rows(profile.cross, guide_of(profile.guide)),
-        11: lambda: cost_tables.cost_rows(profile),
+        11: lambda: costs.cost_rows(profile),
     }
 
 
