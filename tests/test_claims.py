@@ -7,8 +7,7 @@ import pandas as pd
 import pytest
 from study_task import TINY, task  # noqa: F401
 
-from ctrh.paper.article_claims import all_claims
-from ctrh.paper.claim_numbers import cost_cells, measured_cells
+from ctrh.paper.article_claims import all_claims, cost_cells, measured_cells
 from ctrh.paper.claims import (
     FAILS,
     HOLDS,
@@ -18,12 +17,10 @@ from ctrh.paper.claims import (
     Contrast,
     Estimate,
     claims_table,
-    failures_in_words,
     judge,
     parts_table,
     published_cells,
     stated,
-    to_markdown,
 )
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import make_run, results
@@ -86,7 +83,7 @@ def test_about_equal_means_within_the_bound(other, spread, verdict):
 
 
 def test_costs_are_compared_in_percent_with_bounds_at_their_worst():
-    claim = Claim("about as fast", ((Contrast((cell("a"),), (cell("b"),), relative=True),),), within=20.0)
+    claim = Claim("about as fast", ((Contrast((cell("a"),), (cell("b"),)),),), within=20.0)
     made = {cell("a"): Estimate(11.0, 10.8, 11.2), cell("b"): Estimate(10.0, 9.9, 10.1)}
     outcome = judge(claim, made)
     expected = [100 * (more / less - 1) for more, less in ((11.0, 10.0), (10.8, 10.1), (11.2, 9.9))]
@@ -138,10 +135,6 @@ def test_one_seed_or_a_missing_number_decides_nothing():
     assert single.verdict == OPEN and single.value > 40 and np.isnan(single.low)
     missing = judge(claim, numbers(a=50))
     assert missing.verdict == OPEN and np.isnan(missing.value)
-    with pytest.raises(ValueError, match="options must not be empty"):
-        Claim("nothing", ((),))
-    with pytest.raises(ValueError, match="one contrast"):
-        Claim("two", (above("a", "b", "c"),), within=1.0)
 
 
 def test_intervals_cover_the_smallest_and_the_best_of_smallest():
@@ -225,17 +218,6 @@ def test_parts_say_what_a_verdict_rests_on(claims):
     assert parts["published"].min() == pytest.approx(stated(claim, published_cells())[0])
     lengths = next(c for c in claims if c.text.startswith("48 bits give"))
     assert parts_table([lengths], {})["less"].tolist() == ["CTRH, 16 bits", "CTRH, 32 bits"]
-
-
-def test_tables_of_claims_in_words():
-    good, bad = Claim("a is best", (above("a", "b"),)), Claim("b is best", (above("b", "a", "c"),))
-    made = numbers(a=5, b=1, c=-3) | {cell("a"): np.full((3, 50), 4.0), cell("b"): np.full((3, 50), 1.0)}
-    table, parts = claims_table([good, bad], made), parts_table([good, bad], made)
-    assert to_markdown(table).split("\n")[2] == "| a is best |  | +3.00 | +3.00 to +3.00 | **holds** |"
-    told = failures_in_words(table, parts)
-    assert told == "- b is best: 1 of 2 comparisons are below 0; the weakest is b against a (16 bits: -3.0)."
-    assert failures_in_words(table[:1], parts) == "There is none."
-    assert to_markdown(claims_table([good], {})).endswith(f"| a is best |  |  |  | {OPEN} |")
 
 
 def test_measured_cells_have_the_article_s_names(task, monkeypatch):  # noqa: F811

@@ -1,4 +1,4 @@
-"""Curves: the points that are drawn, their means and intervals over seeds; panels, differences and noise as drawn."""
+"""Curves: the points that are drawn, their means and intervals over seeds; panels and differences as drawn."""
 
 from types import SimpleNamespace
 
@@ -10,8 +10,7 @@ from matplotlib.colors import to_rgba
 from scipy import stats
 
 from ctrh.methods.registry import METHODS
-from ctrh.paper.curve_plots import curve_panels, forest, noise_curves
-from ctrh.paper.curves import POINTS, drawn, precision_rows, recall_rows
+from ctrh.paper.curves import POINTS, curve_panels, drawn, forest, precision_rows, recall_rows
 from ctrh.paper.style import colour, line_look, marker, use_style
 from ctrh.retrieval.metrics import evaluate
 
@@ -108,17 +107,4 @@ def test_forest_puts_differences_where_they_belong():
     np.testing.assert_allclose(points.get_offsets()[:, 1], [-0.3, 0.7])
     level = ax.collections[3].get_facecolor()[0]
     assert tuple(level) == to_rgba("white") and tuple(points.get_facecolor()[0]) == to_rgba(colour("ITQ"))
-    fig.canvas.draw()
-
-
-def test_noise_curves_draw_what_is_independent_of_noise_as_a_level_line():
-    rows = pd.DataFrame(
-        [("CTRH", 1.0, 60.0), ("CTRH", 0.0, 70.0), ("CTRH (clean tags)", 1.0, 72.0)],
-        columns=["label", "rate", "mean"],
-    ).assign(low=lambda table: table["mean"] - 1, high=lambda table: table["mean"] + 1)
-    fig, ax = plt.subplots()
-    noise_curves(ax, rows, "mAP (%)")
-    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[0, 70], [1, 60]])
-    assert ax.lines[1].get_ydata() == [72.0, 72.0]
-    assert [line.get_label() for line in ax.lines] == ["CTRH", "CTRH (clean tags)"]
     fig.canvas.draw()

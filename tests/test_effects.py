@@ -1,14 +1,16 @@
-"""Effects: pairing, verdicts, collapsed codes."""
+"""Differences against a plain bootstrap: pairing, verdicts, collapsed codes."""
 
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ctrh.paper.effects import (
     collapses,
     collapses_in_words,
     counted,
+    differences,
     effects,
     listed,
     paired,
@@ -48,10 +50,37 @@ def test_effects_are_paired_by_seed_and_query():
     assert set(turned.loc[turned["label"] == "CTRH", "verdict"]) == {"worse"}
 
 
+def test_one_seed_is_resampled_over_queries():
+    generator = np.random.default_rng(0)
+    base = generator.random(QUERIES) / 2
+    better = base + 0.1 + 0.02 * generator.normal(size=QUERIES)
+    results = [made_up("worse", base), made_up("better", better), made_up("other", base)]
+    row = differences(results, "better", "worse").iloc[0]
+    gaps = 100 * (better - base)
+    drawn = np.random.default_rng(1).integers(QUERIES, size=(10_000, QUERIES))
+    low, high = np.percentile(gaps[drawn].mean(axis=1), [2.5, 97.5])
+    assert row["difference"] == pytest.approx(gaps.mean()) and row["method"] == "better"
+    assert (row["low"], row["high"]) == pytest.approx((low, high), abs=0.1 * gaps.std() / np.sqrt(QUERIES))
+    assert differences(results, "worse", "better").iloc[0]["verdict"] == "worse"
+
+
+def test_every_length_has_the_interval_that_it_has_alone():
+    generator = np.random.default_rng(0)
+    pairs = [[made_up(label, generator.random(QUERIES), bits=bits) for label in "ab"] for bits in (16, 32)]
+    together = differences([*pairs[0], *pairs[1]], "a", "b")
+    pd.testing.assert_frame_equal(
+        together, pd.concat([differences(pair, "a", "b") for pair in pairs], ignore_index=True)
+    )
+
+
 def test_what_cannot_be_paired_raises():
     one, two = (made_up("a", np.ones(3), seed=seed) for seed in (0, 1))
     with pytest.raises(ValueError, match=r"seeds \[0\] cannot be paired with \[1\]"):
         effects([one, made_up("b", np.ones(3), seed=1)], "b")
+    with pytest.raises(ValueError, match="48 bits: there is no run of 'b' to compare 'a' with"):
+        differences([one], "a", "b")
+    with pytest.raises(ValueError, match="no run of 'c'"):
+        differences([one], "c", "a")
     with pytest.raises(ValueError, match="two runs are called"):
         precisions([one, one])
     np.testing.assert_array_equal(

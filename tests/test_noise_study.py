@@ -1,4 +1,4 @@
-"""The noise study: which runs it asks for, rows against hand-made results, its table and its words."""
+"""The noise study: which runs it asks for, rows against hand-made results, its table."""
 
 from dataclasses import replace
 from types import SimpleNamespace
@@ -9,18 +9,17 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.photos import Split
-from ctrh.paper import noise
-from ctrh.paper.noise import (
+from ctrh.paper import teachers
+from ctrh.paper.runs import make_run
+from ctrh.paper.teachers import (
     LEARNERS,
     ORACLE,
-    UNTAUGHT,
-    noise_in_words,
+    WITHOUT,
     noise_rows,
     noise_runs,
     save_noise_table,
     tag_rows,
 )
-from ctrh.paper.runs import make_run
 from profiles.smoke import PROFILE as SMOKE
 
 PROFILE = replace(SMOKE, seeds=(0, 1), study=replace(SMOKE.study, noise_rates=(0.0, 1.0, 2.0), bits=16))
@@ -33,7 +32,7 @@ def test_runs_differ_in_tags_alone():
     plain = PROFILE.dataset("scenes-mir").data
     assert {replace(run.data, noise=None) for run in runs} == {plain}
     assert {run.tags.refine.alpha for run in runs if run.tags} == {0.0}
-    assert {run.method for run in runs if not run.tags} == set(UNTAUGHT)
+    assert {run.method for run in runs if not run.tags} == set(WITHOUT)
     oracle = [run for run in runs if run.label == ORACLE]
     assert {(run.tags.variant, run.data.noise) for run in oracle} == {("clean", None)}
     for name in LEARNERS:
@@ -86,21 +85,13 @@ def test_rows_are_means_over_seeds(rows):
     assert (rows["low"] < rows["mean"]).all()
 
 
-def test_in_words(rows):
-    text = noise_in_words(rows)
-    assert "**WDHT** goes from 72.5 at rate 0 to 50.5 at rate 1 (-22.0 points)" in text
-    assert "Above LSH (60.5), which needs no tags, at these rates: CTRH at 0, 1; WDHT at 0." in text
-    assert "Highest: WDHT at 0, CTRH at 1. Noise costs **CTRH** least." in text
-    assert "in points: +3.0 at 0, +9.0 at 1." in text
-
-
 def test_right_tags_are_counted_on_training_photos(monkeypatch):
     tags = sp.csr_array(np.array([[1, 1, 0], [1, 0, 1], [0, 1, 1]], bool))
     truth = sp.csr_array(np.array([[1, 0, 0], [1, 0, 1], [0, 0, 0]], bool))
     split = Split(query=np.array([2]), database=np.array([0, 1]), train=np.array([0, 1]))
     photos = SimpleNamespace(tags=tags, truth=truth, split=split, name="scenes-mir")
-    monkeypatch.setattr(noise, "photos_of", lambda data: photos)
-    monkeypatch.setattr(noise, "tags_of", lambda photos, data, config: photos.truth)
+    monkeypatch.setattr(teachers, "photos_of", lambda data: photos)
+    monkeypatch.setattr(teachers, "tags_of", lambda photos, data, config: photos.truth)
     rows = tag_rows(PROFILE, "scenes-mir")
     assert rows["rate"].tolist() == [0, 0, 1, 1, 2, 2] and set(rows["label"]) == {"user", "replaced"}
     assert rows.loc[rows["label"] == "user", "mean"].tolist() == [75.0] * 3

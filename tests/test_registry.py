@@ -13,9 +13,9 @@ from study_task import TINY, task  # noqa: F401
 from ctrh.methods.method import Method
 from ctrh.methods.registry import METHODS, compared, estimator, untaught
 from ctrh.methods.wdht import WDHT
-from ctrh.paper import claim_numbers, selection, tables, training_rows
-from ctrh.paper.curve_plots import curve_panels
-from ctrh.paper.curves import precision_rows
+from ctrh.paper import selection, tables, training_rows
+from ctrh.paper.comparisons import comparison_runs
+from ctrh.paper.curves import curve_panels, precision_rows
 from ctrh.paper.runs import default_settings, results
 
 OLD = compared()
@@ -52,10 +52,10 @@ def profile(monkeypatch):
 
 def test_a_new_method_is_in_table_1_with_its_colour_and_in_the_trials(profile, task):
     few = replace(profile, bits=(8,), datasets=profile.datasets[:1])
-    found = results(claim_numbers.comparison_runs(few), jobs=1)
+    found = results(comparison_runs(few), jobs=1)
     rows = pd.concat([result.rows() for result in found], ignore_index=True)
     frame = tables.wide(tables.article_table(rows, 1, few), "method", few)
-    assert frame.index.get_level_values(-1).tolist() == [*OLD, "Signs", "Late"]
+    assert frame.index.get_level_values(-1).tolist() == [*OLD, "Signs", "Late", "random"]
     assert not frame.loc[(slice(None), ["Signs", "Late"]), :].isna().all(axis=None)
 
     axes = curve_panels(plt.figure(), precision_rows(found), "n", "N")

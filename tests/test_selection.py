@@ -49,13 +49,6 @@ def rows(scores: list[float], used: int) -> pd.DataFrame:
     )
 
 
-def test_words_and_table_say_what_the_rows_do():
-    assert "best factor of every method" in selection.rates_in_words(rows([20.0, 30.0, 10.0], used=1))
-    assert "×10 for CTRH on scenes" in selection.rates_in_words(rows([20.0, 30.0, 10.0], used=0))
-    table = selection.trial_table(rows([20.0, 30.0, 10.0], used=1))
-    assert table.loc[("scenes", "CTRH")].tolist() == ["20.00", "*30.00*", "10.00 (collapsed)"]
-
-
 def test_a_trial_that_diverges_loses_to_the_others(monkeypatch):
     few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("CTRH",))
     diverged = TrainingDiverged("hinge", 1, 2, "lower the learning rates")
@@ -65,7 +58,6 @@ def test_a_trial_that_diverges_loses_to_the_others(monkeypatch):
     monkeypatch.setattr(selection, "_judged", lambda profile, result: 0.25)
     trials = selection.trial_rows(few)
     assert trials["best"].tolist() == [True, False] and trials["note"].tolist() == ["", "diverged"]
-    assert selection.trial_table(trials).iloc[0].tolist() == ["*25.00*", "diverged"]
 
 
 def test_profiles_rates_name_methods_and_data_sets_that_exist():

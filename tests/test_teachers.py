@@ -1,14 +1,13 @@
-"""Methods and tags crossed: the runs, their rows against hand-made results, and the words."""
+"""Methods and tags crossed: the runs, their rows against hand-made results."""
 
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ctrh.paper import teachers
-from ctrh.paper.teachers import at_equal_rates, taught_in_words, taught_rows, taught_runs
+from ctrh.paper.teachers import at_equal_rates, taught_rows, taught_runs
 from profiles.smoke import PROFILE as SMOKE
 
 RATES = (("CTRH", "scenes-mir", 20.0), ("WSHRCA", "scenes-mir", 5.0), ("CTRH", "scenes-nus", 7.0))
@@ -17,7 +16,9 @@ RATES = (("CTRH", "scenes-mir", 20.0), ("WSHRCA", "scenes-mir", 5.0), ("CTRH", "
 def test_all_learn_at_the_rates_of_ctrh():
     equal = at_equal_rates(replace(SMOKE, rates=RATES), "scenes-mir", ("WDHT", "CTRH"))
     assert equal.rates == (("WDHT", "scenes-mir", 20.0), ("CTRH", "scenes-mir", 20.0))
-    assert at_equal_rates(replace(SMOKE, rates=()), "mirflickr", ("WDHT",)).rates == ()
+    tenth = at_equal_rates(replace(SMOKE, rates=RATES), "scenes-mir", ("WDHT",), 0.1)
+    assert tenth.rates == (("WDHT", "scenes-mir", 2.0),)
+    assert at_equal_rates(replace(SMOKE, rates=()), "mirflickr", ("WDHT",)).rates == (("WDHT", "scenes-mir", 1.0),)
 
 
 def test_methods_and_tags_are_crossed(monkeypatch):
@@ -26,12 +27,16 @@ def test_methods_and_tags_are_crossed(monkeypatch):
     assert [(run.method, run.tags and run.tags.variant) for run in runs] == [
         ("WDHT", "user"),
         ("WDHT", "clean"),
+        ("WDHT", "clean"),
         ("CTRH", "user"),
+        ("CTRH", "clean"),
         ("CTRH", "clean"),
         ("LSH", None),
     ]
     assert {run.seed for run in runs} == {4} and {run.bits for run in runs} == {SMOKE.study.bits}
-    assert len({run.label for run in runs}) == 5
+    assert [run.label for run in runs[:3]] == ["WDHT, user", "WDHT, clean", "WDHT, clean, slowly"]
+    rates = [run.settings.train.lr_head for run in runs[:3]]
+    assert rates == pytest.approx([rates[0], rates[0], rates[0] / 10])
 
 
 @pytest.fixture
@@ -46,7 +51,7 @@ def rows():
             bits=16,
             seed=0,
             method=method,
-            label=f"{method}, {tags} tags" if tags else "",
+            label=f"{method}, {tags}" if tags else "",
             tags=SimpleNamespace(variant=tags),
         )
         scores = SimpleNamespace(ap_all=ap, ks=np.array([10]), ap_at=ap[None], map_all=ap.mean())
@@ -63,47 +68,3 @@ def test_rows_are_differences_to_the_untaught(rows):
     )
     assert set(rows["metric"]) == {"map_all"} and set(rows["over"]) == {"LSH"}
     assert by.loc[("CTRH", "clean"), "map_all"] - by.loc[("WDHT", "user"), "map_all"] == pytest.approx(35)
-
-
-def test_in_words(rows):
-    text = taught_in_words(rows)
-    assert "scenes, **user** tags: better than LSH: CTRH (1 of 2)" in text
-    assert "scenes, **clean** tags: better than LSH: WDHT, CTRH (2 of 2). Highest: CTRH" in text
-    assert "clean in place of user tags are worth +15.0 (CTRH) to +30.0 points (WDHT)" in text
-    assert (
-        "CTRH less the best of the others, taught by the same tags: +20.0 points on user tags, +5.0 points on clean"
-        in text
-    )
-
-
-def test_slower_runs_are_of_the_best_tags_at_shares_of_the_rates(monkeypatch):
-    monkeypatch.setattr(teachers, "variants_of", lambda data: ("user", "clean"))
-    untaught, *slower = teachers.slower_runs(replace(SMOKE, rates=RATES), "scenes-mir", "WDHT")
-    assert untaught.method == "LSH"
-    assert {(run.method, run.tags.variant) for run in slower} == {("WDHT", "clean")}
-    rates = [run.settings.train.lr_head / SMOKE.train.lr_head for run in slower]
-    assert rates == pytest.approx([20 / 3, 20 / 10])
-
-
-@pytest.mark.parametrize(
-    "slow, told", [("better", "mended by clean tags at lower rates"), ("undecided", "**not**")]
-)
-def test_who_is_not_mended_is_tried_at_lower_rates(monkeypatch, slow, told):
-    asked = []
-    monkeypatch.setattr(teachers, "slower_runs", lambda *which: asked.append(which[1:]))
-    monkeypatch.setattr(teachers, "results", lambda runs: runs)
-    rows = pd.DataFrame({"map_all": [60.0, 50.0], "verdict": [slow, "worse"]})
-    monkeypatch.setattr(teachers, "taught_rows", lambda results: rows)
-    missed = pd.DataFrame({"method": ["WDHT", "EWSH"], "dataset": ["scenes-mir"] * 2})
-    taught = pd.DataFrame(
-        {
-            "method": ["WDHT", "EWSH", "WDHT", "EWSH"],
-            "dataset": "scenes-mir",
-            "tags": ["user", "user", "clean", "clean"],
-            "verdict": ["worse", "worse", "better", "undecided"],
-        }
-    )
-    first, second = teachers.mended_in_words(SMOKE, missed, taught).splitlines()
-    assert first == "- WDHT, not better than LSH on scenes-mir with its own tags, is mended by clean tags."
-    assert told in second and "60.0 at a third" in second and "50.0 at a tenth, worse than LSH" in second
-    assert asked == [("scenes-mir", "EWSH")]

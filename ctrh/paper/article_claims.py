@@ -1,23 +1,28 @@
-"""The claims of the article's text, read from ``published/claims.csv``, told in the words of a profile.
+"""The claims of the article's text, in the words of a profile, and the numbers of its runs that they rest on.
 
-A row is a claim: ``more`` is above every one of ``less`` (at each of ``bits`` against each of ``less_bits``). ``how``:
-"each" length for itself, their "mean", "relative" in percent, and of a parameter the "chosen" value above all others or
-some value "inside" above both ends. ``{dataset}``, ``{score}``, ``{more}`` and ``{less}`` are filled in by the profile.
+A row of ``published/claims.csv`` is a claim: ``more`` is above every one of ``less`` (at each of ``bits`` against each of
+``less_bits``). ``how``: "each" length for itself, their "mean", and of a parameter the "chosen" value above all others
+or some value "inside" above both ends. ``{dataset}``, ``{score}``, ``{more}`` and ``{less}`` are
+filled in by the profile.
 """
 
 from __future__ import annotations
 
 from importlib.resources import files
 
+import numpy as np
 import pandas as pd
 
-from ctrh.paper.claims import Cell, Claim, Contrast
+from ctrh.paper.claims import Cell, Claim, Contrast, Estimate
+from ctrh.paper.comparisons import comparison_runs
+from ctrh.paper.costs import ALEXNET
+from ctrh.paper.effects import precisions
 from ctrh.paper.profiles import Profile
-from ctrh.paper.studies import backbones, guides
-from ctrh.paper.studies.sensitivity import chosen_values, values_of
+from ctrh.paper.runs import Run, results
+from ctrh.paper.studies import ablation, backbones, guides, sensitivity
 from ctrh.paper.tables import NAMES
 
-SCORES = {"map_all": "mAP@all", "map_5000": "mAP@5000"}
+STANDS_FOR = {"backbones": backbones.STANDS_FOR, "guides": guides.STANDS_FOR}
 
 
 def all_claims(profile: Profile) -> list[Claim]:
@@ -29,72 +34,98 @@ def all_claims(profile: Profile) -> list[Claim]:
 
 
 def _claim(row, profile: Profile) -> Claim:
-    within = float(row.within) if row.within else None
-    more, others = row.more, row.less.split(";")
+    dataset, more = profile.dataset(row.dataset), row.more
     if row.study == "sensitivity":
-        options = _of_parameter(row, profile)
-        more = f"{more} = {chosen_values(profile.dataset(row.dataset))[more]:g}"
+        chosen = sensitivity.chosen_values(dataset)[more]
+        options = _of_parameter(row, profile, chosen)
+        more = f"{more} = {chosen:g}"
     else:
-        options = (_contrasts(row, more, others),)
+        options = (_contrasts(row),)
+    score = {"map_all": "mAP@all", "map_5000": "mAP@5000"}.get(row.metric, row.metric)
     text = row.text.format(
-        dataset=_dataset(row.dataset, profile),
-        score=_score(row.metric, profile),
-        more=_called(more, row.study, profile),
-        less=_called(row.less, row.study, profile),
+        dataset=_here(NAMES[row.dataset], "" if dataset.data.name == row.dataset else dataset.data.name),
+        score=_here(score, f"mAP@{profile.top}" if row.metric == "map_5000" and profile.top != 5000 else ""),
+        more=_here(more, _stand_in(more, row.study, profile)),
+        less=_here(row.less, _stand_in(row.less, row.study, profile)),
         within=row.within,
     )
-    return Claim(text, options, within)
+    return Claim(text, options, float(row.within) if row.within else None)
 
 
-def _contrasts(row, more: str, others: list[str]) -> tuple[Contrast, ...]:
+def _contrasts(row) -> tuple[Contrast, ...]:
     def cells(name: str, lengths: str) -> tuple[Cell, ...]:
         return tuple(Cell(row.study, name, row.dataset, int(bits), row.metric) for bits in lengths.split())
 
-    ours = cells(more, row.bits)
-    contrasts = []
-    for other in others:
+    ours, contrasts = cells(row.more, row.bits), []
+    for other in row.less.split(";"):
         theirs = cells(other, row.less_bits)
         if row.how == "mean":
             contrasts.append(Contrast(ours, theirs))
             continue
         pairs = zip(ours * len(theirs) if len(ours) == 1 else ours, theirs, strict=True)
-        contrasts += [Contrast((one,), (two,), relative=row.how == "relative") for one, two in pairs]
+        contrasts += [Contrast((one,), (two,)) for one, two in pairs]
     return tuple(contrasts)
 
 
-def _of_parameter(row, profile: Profile) -> tuple[tuple[Contrast, ...], ...]:
+def _of_parameter(row, profile: Profile, chosen: float) -> tuple[tuple[Contrast, ...], ...]:
     """What Figure 9 says of a parameter: an option for each value that may be the best, against the others."""
-    values, bits = values_of(profile)[row.more], profile.study.bits
-
-    def above(value: float, others) -> tuple[Contrast, ...]:
-        one, *rest = (
-            Cell(row.study, f"{row.more} = {x:g}", row.dataset, bits, row.metric) for x in (value, *others)
-        )
-        return tuple(Contrast((one,), (other,)) for other in rest)
-
-    if row.how == "inside":
-        ends = min(values), max(values)
-        return tuple(above(value, ends) for value in values if value not in ends)
-    chosen = chosen_values(profile.dataset(row.dataset))[row.more]
-    return (above(chosen, [value for value in values if value != chosen]),)
-
-
-def _dataset(article: str, profile: Profile) -> str:
-    name = profile.dataset(article).data.name
-    return NAMES[article] if name == article else f"{NAMES[article]} (here {name})"
-
-
-def _score(metric: str, profile: Profile) -> str:
-    score = SCORES.get(metric, metric)
-    return score if metric != "map_5000" or profile.top == 5000 else f"{score} (here mAP@{profile.top})"
-
-
-def _called(article: str, study: str, profile: Profile) -> str:
-    """A backbone or guide by the article's name, and by that of the profile's which stands for it."""
-    studies = {
-        "backbones": (profile.study.backbones, backbones.STANDS_FOR),
-        "guides": (profile.study.guides, guides.STANDS_FOR),
+    values = sensitivity.values_of(profile)[row.more]
+    cells = {
+        x: Cell(row.study, f"{row.more} = {x:g}", row.dataset, profile.study.bits, row.metric) for x in values
     }
-    listed, stands_for = studies.get(study, ((), {}))
-    names = [label for label, _ in listed if label != article and stands_for.get(label) == article]
-    return f"{article} (here {names[0]})" if names else article
+    ends = (values[0], values[-1]) if row.how == "inside" else [x for x in values if x != chosen]
+    best = [x for x in values if x not in ends]
+    return tuple(tuple(Contrast((cells[x],), (cells[end],)) for end in ends) for x in best)
+
+
+def _here(article: str, stand_in: str) -> str:
+    return f"{article} (here {stand_in})" if stand_in else article
+
+
+def _stand_in(article: str, study: str, profile: Profile) -> str:
+    """The profile's backbone or guide that stands for the article's; "" for none."""
+    stands_for = STANDS_FOR.get(study, {})
+    labels = [label for label, _ in getattr(profile.study, study)] if stands_for else []
+    return next((label for label in labels if label != article and stands_for.get(label) == article), "")
+
+
+def runs_of_studies(profile: Profile) -> dict[str, list[Run]]:
+    """The runs that claims rest on, by study."""
+    return {
+        "comparison": comparison_runs(profile),
+        "ablation": ablation.variant_runs(profile),
+        "sensitivity": sensitivity.sensitivity_runs(profile),
+        "backbones": backbones.backbone_runs(profile),
+        "guides": guides.guide_runs(profile),
+    }
+
+
+def measured_cells(profile: Profile) -> dict[Cell, np.ndarray]:
+    """Every score of the profile's runs, (S, Q) percent of seeds and queries, by the article's names.
+
+    Finished runs are read back, missing ones computed.
+    """
+    article = {dataset.data.name: dataset.article for dataset in profile.datasets}
+    metrics = {f"map_{profile.top}": "map_5000"}
+    cells = {}
+    for study, runs in runs_of_studies(profile).items():
+        for (dataset, bits, metric, label), seeds in precisions(results(runs)).items():
+            name, score = STANDS_FOR.get(study, {}).get(label, label), metrics.get(metric, metric)
+            cell = Cell(study, name, article[dataset], bits, score)
+            cells[cell] = np.stack([seeds[seed] for seed in sorted(seeds)])
+    return cells
+
+
+def cost_cells(rows: pd.DataFrame, profile: Profile) -> dict[Cell, Estimate]:
+    """The times and sizes of Table 3 (:func:`ctrh.paper.costs.cost_rows`): of the AlexNet networks, as the article's.
+
+    A number without bounds is exact.
+    """
+    article = {dataset.data.name: dataset.article for dataset in profile.datasets}
+    rows = rows[rows["backbone"] == "alexnet"]
+    cells = {}
+    for row in rows.itertuples():
+        low, high = (row.mean if np.isnan(bound) else bound for bound in (row.low, row.high))
+        cell = Cell("cost", row.method, article[row.dataset], row.bits, row.metric.removeprefix(ALEXNET))
+        cells[cell] = Estimate(row.mean, low, high)
+    return cells

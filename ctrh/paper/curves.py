@@ -1,4 +1,4 @@
-"""Rows of curves: precision over the first N photos, precision over recall, with intervals over seeds."""
+"""Figures 4-7: precision at N and precision over recall, their rows and their panels; differences with their intervals."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from ctrh.paper.runs import RunResult
 from ctrh.paper.statistics import half_width
+from ctrh.paper.style import GREY, colour, line_look
 
 # Points of a curve that is drawn: more would not be seen, and every one is a row of the figure's CSV.
 POINTS = 80
@@ -18,12 +21,12 @@ def precision_rows(results: Iterable[RunResult], last: int = 1000) -> pd.DataFra
     """Precision at N = 1 ... ``last`` in percent, a row for each drawn point of each data set, label and length.
 
     Columns: ``dataset``, ``label``, ``bits``, ``n``, ``precision``, and ``low`` and ``high``, which bound it with 95 %
-    confidence (Student's t over seeds; NaN for one seed). N ends with the database.
+    confidence over seeds alone, since a run keeps no curve of a single query; NaN for one seed.
     """
 
     def curve(result: RunResult) -> dict[str, np.ndarray]:
-        scores, most = result.scores, min(last, len(result.database_codes))
-        shown = np.flatnonzero(scores.ns <= most)
+        scores = result.scores
+        shown = np.flatnonzero(scores.ns <= min(last, len(result.database_codes)))
         shown = shown[drawn(len(shown))]
         return {"n": scores.ns[shown], "precision": 100 * scores.precision_at[shown]}
 
@@ -37,10 +40,8 @@ def recall_rows(results: Iterable[RunResult]) -> pd.DataFrame:
     def curve(result: RunResult) -> dict[str, np.ndarray]:
         scores = result.scores
         shown = drawn(len(scores.curve_ranks))
-        ranks, precision, recall = (
-            values[shown] for values in (scores.curve_ranks, scores.curve_precision, scores.curve_recall)
-        )
-        return {"rank": ranks, "recall": 100 * recall, "precision": 100 * precision}
+        recall, precision = 100 * scores.curve_recall[shown], 100 * scores.curve_precision[shown]
+        return {"rank": scores.curve_ranks[shown], "recall": recall, "precision": precision}
 
     return _over_seeds(results, curve).astype({"rank": int})
 
@@ -60,15 +61,63 @@ def _over_seeds(
         run = result.run
         found.setdefault((run.data.name, run.label or run.method, run.bits), []).append(curve(result))
     frames = []
-    for (dataset, label, bits), curves in found.items():
-        points = {name: np.mean([each[name] for each in curves], axis=0) for name in curves[0]}
-        seeds = len(curves)
-        spread = np.full(len(points["precision"]), np.nan)
-        if seeds > 1:
-            spread = np.std([each["precision"] for each in curves], axis=0, ddof=1)
-        half = half_width(spread, seeds)
-        about = {"dataset": dataset, "label": label, "bits": bits}
-        bounds = {"low": points["precision"] - half, "high": points["precision"] + half}
-        frames.append(pd.DataFrame({**points, **bounds}).round(4).assign(**about))
+    for key, curves in found.items():
+        points = pd.DataFrame({name: np.mean([x[name] for x in curves], axis=0) for name in curves[0]})
+        seeds = np.stack([x["precision"] for x in curves])  # (S, P)
+        half = half_width(seeds.std(axis=0, ddof=min(1, len(seeds) - 1)), len(seeds))
+        points = points.assign(low=points["precision"] - half, high=points["precision"] + half)
+        frames.append(points.round(4).assign(**dict(zip(("dataset", "label", "bits"), key, strict=True))))
     rows = pd.concat(frames, ignore_index=True)
     return rows[["dataset", "label", "bits", *rows.columns.drop(["dataset", "label", "bits"])]]
+
+
+def banded(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> Axes:
+    """``y`` over ``x``, a line for each ``label`` with its band from ``low`` to ``high``."""
+    for label, line in rows.groupby("label", sort=False):
+        ax.plot(line[x], line[y], label=label, **line_look(label))
+        ax.fill_between(line[x], line["low"], line["high"], color=colour(label), alpha=0.14, linewidth=0)
+    return ax
+
+
+def curve_panels(fig: Figure, rows: pd.DataFrame, x: str, xlabel: str) -> np.ndarray:
+    """Precision over the column ``x`` of one data set, a panel for each length; the axes.
+
+    The axis of precision is as long as the lines need: the band of few seeds can be wider.
+    """
+    lengths = sorted(rows["bits"].unique())
+    axes = fig.subplots(-(-len(lengths) // 2), min(2, len(lengths)), sharex=True, sharey=True, squeeze=False)
+    for ax, bits in zip(axes.flat, lengths):
+        banded(ax, rows[rows["bits"] == bits], x, "precision").set_title(f"{bits} bits")
+        ax.margins(x=0.01)
+    low, high = rows["precision"].min(), rows["precision"].max()
+    space = 0.05 * (high - low) + 0.5
+    axes[0, 0].set_ylim(max(0, low - space), min(100, high + space))
+    for ax in axes.flat[len(lengths) :]:
+        ax.axis("off")
+    fig.supxlabel(xlabel, fontsize=7.5)
+    fig.supylabel("precision (%)", fontsize=7.5)
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4, handlelength=2.6)
+    return axes
+
+
+def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Differences with their intervals, a group for each method compared with, a line in it for each length.
+
+    ``rows``: those of :func:`ctrh.paper.effects.differences` of one data set and metric; hollow: undecided.
+    """
+    methods, lengths = list(dict.fromkeys(rows["over"])), sorted(rows["bits"].unique())
+    for number, bits in enumerate(lengths):
+        part, shape = rows[rows["bits"] == bits], "osD^"[number % 4]
+        offset = np.linspace(-0.3, 0.3, len(lengths))[number]
+        places = [methods.index(over) + offset for over in part["over"]]
+        shades = part["over"].map(colour)
+        ax.hlines(places, part["low"], part["high"], colors=shades, linewidth=1.1)
+        faces = shades.where(part["verdict"] != "undecided", "white")
+        ax.scatter(part["difference"], places, s=14, marker=shape, c=faces, edgecolors=shades, zorder=3)
+        # In grey for the legend: shapes are lengths, colours are methods.
+        ax.plot([], [], shape, color=GREY, label=f"{bits} bits")
+    ax.axvline(0, color="black", linewidth=0.8)
+    ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="difference (points)")
+    ax.set_ylim(len(methods) - 0.5, -0.5)
+    ax.grid(False, axis="y")
+    return ax

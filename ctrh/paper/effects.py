@@ -38,37 +38,36 @@ def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> np.nda
     return np.stack([ours[seed] - theirs[seed] for seed in sorted(ours)])
 
 
-def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
-    """What every label is worth against the runs labelled ``over``, in points of mAP.
+def differences(results: Sequence[RunResult], name: str | None, over: str) -> pd.DataFrame:
+    """mAP of the runs labelled ``name`` (None: of every other label) minus that of those labelled ``over``.
 
-    One row per data set, bits, metric and label: ``difference``, ``low``, ``high`` (95 %, :func:`ctrh.paper.statistics.interval`), ``over``,
-    ``seeds``, ``queries``, ``verdict`` ("better" and "worse" where the interval leaves out 0, else "undecided"), and
-    ``note``: of how many trainings the codes have collapsed.
+    One row per data set, bits, metric (``map_all``, ``map_k``) and label, here ``method``: ``difference`` in points,
+    paired by seed and query, ``low`` and ``high`` (95 %, :func:`ctrh.paper.statistics.interval`), ``seeds``, ``queries``,
+    ``verdict``. Raises ``ValueError`` where one of the two is missing.
     """
-    found, lost = precisions(results), collapses(results)
-    rows = []
+    found, rows = precisions(results), []
     for (dataset, bits, metric, label), seeds in found.items():
-        if label == over:
+        if label == over or name not in (None, label):
             continue
+        if (dataset, bits, metric, over) not in found:
+            raise ValueError(f"{dataset}, {bits} bits: there is no run of {over!r} to compare {label!r} with")
         values = paired(seeds, found[dataset, bits, metric, over])
         difference, low, high = interval(values)
-        rows.append(
-            {
-                "dataset": dataset,
-                "bits": bits,
-                "metric": metric,
-                "label": label,
-                "over": over,
-                "difference": difference,
-                "low": low,
-                "high": high,
-                "seeds": len(values),
-                "queries": values.shape[1],
-                "verdict": verdict(low, high),
-                "note": _note(lost.get((dataset, bits, label), 0), len(values)),
-            }
-        )
+        row = {"dataset": dataset, "bits": bits, "metric": metric, "method": label, "over": over}
+        row |= {"difference": difference, "low": low, "high": high}
+        row |= {"seeds": len(values), "queries": values.shape[1], "verdict": verdict(low, high)}
+        rows.append(row)
+    if not rows:
+        raise ValueError(f"there is no run of {name or 'others'!r} to compare with {over!r}")
     return pd.DataFrame(rows)
+
+
+def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
+    """:func:`differences` of every ``label``, with a ``note`` of how many of its trainings have collapsed."""
+    rows = differences(results, None, over).rename(columns={"method": "label"})
+    lost = collapses(results)
+    notes = [_note(lost.get((row.dataset, row.bits, row.label), 0), row.seeds) for row in rows.itertuples()]
+    return rows.assign(note=notes)
 
 
 def counted(rows: pd.DataFrame) -> str:

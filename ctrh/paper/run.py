@@ -68,7 +68,7 @@ def _number(notebook: Path) -> int:
 
 def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
     """The runs that each notebook shows, by its number; those that are missing here train nothing."""
-    from ctrh.paper import claim_numbers, noise, selection, teachers, training_rows
+    from ctrh.paper import article_claims, comparisons, selection, teachers, training_rows
     from ctrh.paper.cross_modal import tables as cross_modal
     from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
 
@@ -78,9 +78,9 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
         2: lambda: training_rows.training_runs(profile),
         3: lambda: [
             *selection.trial_runs(profile).values(),
-            *claim_numbers.comparison_runs(profile),
+            *comparisons.comparison_runs(profile),
             *(run for name in names for run in teachers.taught_runs(profile, name)),
-            *noise.noise_runs(profile, names[0]),
+            *teachers.noise_runs(profile, names[0]),
         ],
         4: lambda: ablation.variant_runs(profile) + ablation.without_runs(profile),
         5: lambda: sensitivity.sensitivity_runs(profile),
@@ -92,7 +92,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
             *cross_modal.ablation_runs(present),
             *cross_modal.choice_runs(present),
         ],
-        11: lambda: [run for runs, _ in claim_numbers.runs_of_studies(profile).values() for run in runs],
+        11: lambda: [run for runs in article_claims.runs_of_studies(profile).values() for run in runs],
     }
 
 

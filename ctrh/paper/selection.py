@@ -4,17 +4,18 @@ What is tried is one number, by how much the published learning rates are multip
 batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
 on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`). Two photos are relevant
 to each other when the zero-shot guide gives them the same tag (Eq. 3-8), one of those that it gives most often; what
-the users themselves wrote is shown beside it, but says little about pictures. CTRH learns from the zero-shot guide's tags in these trials, since a guide
-that was fine-tuned on all training photos would know those that ask.
+the users themselves wrote is shown beside it, but says little about pictures. CTRH learns from the zero-shot guide's
+tags in these trials, since a guide that was fine-tuned on all training photos would know those that ask.
 
-``python -m ctrh.paper.selection --profile demo`` runs the trials and writes the best factors to ``profiles/rates.csv``,
-which a profile reads by ``read_rates`` and its name. A method without a line there trains at the rates of the profile as they are.
+``python -m ctrh.paper.selection --profile demo`` runs the trials and writes the best factors to ``profiles/rates.csv``.
+A method without a line there trains at the rates of the profile as they are.
 """
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -32,53 +33,38 @@ from ctrh.training import TrainingDiverged
 
 def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
     """(method, data set, factor) -> the run that tries it, at the length of the studies, with the first seed."""
-    held_out = replace(
-        profile,
-        datasets=tuple(
-            replace(each, data=replace(each.data, validation=True), refine=replace(each.refine, alpha=0.0))
-            for each in profile.datasets
-        ),
-    )
-    methods = profile.learners
-    names = [each.data.name for each in profile.datasets]
-    return {
-        (method, name, factor): make_run(
-            replace(held_out, rates=((method, name, factor),)),
-            name,
-            method,
-            profile.study.bits,
-            profile.seeds[0],
-            label=f"{method} at rates x{factor:g}",
-        )
-        for method in methods
-        for name in names
-        for factor in profile.study.factors
-    }
+    held_out = []
+    for settings in profile.datasets:
+        data, refine = replace(settings.data, validation=True), replace(settings.refine, alpha=0.0)
+        held_out.append(replace(settings, data=data, refine=refine))
+    names = [settings.data.name for settings in held_out]
+    runs = {}
+    for method, name, factor in product(profile.learners, names, profile.study.factors):
+        tried = replace(profile, datasets=tuple(held_out), rates=((method, name, factor),))
+        label = f"{method} at rates x{factor:g}"
+        which = name, method, profile.study.bits, profile.seeds[0]
+        runs[method, name, factor] = make_run(tried, *which, label=label)
+    return runs
 
 
 def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
     """One row a trial: ``dataset``, ``method``, ``factor``; ``validation`` and ``by_users``: mAP@all in percent by the
-    guide's tags and by the users'; ``note`` (collapsed codes, or a training that diverged and has no mAP); ``best`` of its method and data set by ``validation`` (of
-    equal ones the smaller factor), and ``used``: by the profile."""
-    runs = trial_runs(profile)
-    rows = []
+    guide's tags and by the users'; ``note`` (collapsed codes, or a training that diverged and has no mAP); ``best`` of
+    its method and data set by ``validation`` (of equal ones the smaller factor), and ``used``: by the profile."""
+    runs, rows = trial_runs(profile), []
     for (method, name, factor), result in zip(runs, attempts(runs.values(), jobs), strict=True):
+        row = {"dataset": name, "method": method, "factor": factor}
         if isinstance(result, TrainingDiverged):
-            measured = {"validation": np.nan, "by_users": np.nan, "note": "diverged"}
+            row |= {"validation": np.nan, "by_users": np.nan, "note": "diverged"}
         else:
-            measured = {
-                "validation": 100 * _judged(profile, result),
-                "by_users": 100 * result.scores.map_all,
-                "note": result.rows()["note"].iloc[0],
-            }
-        rows.append({"dataset": name, "method": method, "factor": factor, **measured})
+            row |= {"validation": 100 * _judged(profile, result), "by_users": 100 * result.scores.map_all}
+            row["note"] = result.rows()["note"].iloc[0]
+        rows.append(row)
     trials = pd.DataFrame(rows)
     best = trials.groupby(["dataset", "method"])["validation"].idxmax()
-    used = {(method, dataset): factor for method, dataset, factor in profile.rates}
-    return trials.assign(
-        best=trials.index.isin(best),
-        used=[used.get((row.method, row.dataset), 1.0) == row.factor for row in trials.itertuples()],
-    )
+    rates = {(method, dataset): factor for method, dataset, factor in profile.rates}
+    used = [rates.get((row.method, row.dataset), 1.0) == row.factor for row in trials.itertuples()]
+    return trials.assign(best=trials.index.isin(best), used=used)
 
 
 def _judged(profile: Profile, result: RunResult) -> float:
@@ -96,30 +82,6 @@ def _judged(profile: Profile, result: RunResult) -> float:
     return evaluate(result.query_codes, result.database_codes, query, database).map_all
 
 
-def trial_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows as text, a line for each data set and method, a column for each factor; the best marked by asterisks."""
-    cells = [
-        row.note
-        if np.isnan(row.validation)
-        else f"{'*' if row.best else ''}{row.validation:.2f}{'*' if row.best else ''}"
-        + (f" ({row.note})" if row.note else "")
-        for row in rows.itertuples()
-    ]
-    table = rows.assign(cell=cells, column=[f"×{factor:g}" for factor in rows["factor"]])
-    return table.pivot_table(
-        index=["dataset", "method"], columns="column", values="cell", aggfunc="first", sort=False
-    ).rename_axis(columns=None)
-
-
-def rates_in_words(rows: pd.DataFrame) -> str:
-    """Whether the profile trains at the rates that the trials chose, as a sentence."""
-    others = rows[rows["best"] & ~rows["used"]]
-    if others.empty:
-        return "The profile uses the best factor of every method and data set."
-    listed = ", ".join(f"×{row.factor:g} for {row.method} on {row.dataset}" for row in others.itertuples())
-    return f"The profile's rates are not those that these trials choose: they choose {listed}."
-
-
 def write_rates(profile: str, trials: pd.DataFrame, path: Path = RATES) -> None:
     """Replaces the lines of ``profile`` by the best factors of ``trials``, as :func:`trial_rows` gives them."""
     rates = pd.read_csv(path)
@@ -135,4 +97,4 @@ if __name__ == "__main__":
     profile = Profile.named(parser.parse_args().profile)
     trials = trial_rows(profile)
     write_rates(profile.name, trials)
-    print(trial_table(trials).to_string())
+    print(trials.to_string())

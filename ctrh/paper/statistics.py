@@ -14,14 +14,14 @@ RESAMPLES = 10_000
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """(S, Q) values of S seeds and Q queries -> their mean, and bounds of what others would give, with ``level``.
 
-    Two seeds or more: other trainings and other queries, both random effects of a crossed layout without replication.
-    The squared half-width is the sum of t^2 MS/(SQ) over seeds and queries, each mean square with Student's t of its own
-    degrees of freedom (Banerjee, "Approximate confidence interval for linear functions of means of k populations when
-    the population variances are not equal", 1960), so a seed variance that is small by chance is never taken for none.
-    It covers at least as often as it says, and more often than that where seeds do not matter (99 % for 95 % at S = 2).
+    Two seeds or more: a crossed layout of two random effects without replication. The squared half-width is the sum of
+    t^2 MS/(SQ) over seeds and queries, each with the t of its own degrees of freedom (Banerjee, "Approximate confidence
+    interval for linear functions of means of k populations when the population variances are not equal", 1960): a seed
+    variance that is small by chance is never taken for none. It covers at least as often as it says, and more often
+    where seeds do not matter (99 % for 95 % at S = 2).
 
-    One seed: other queries only, not other trainings (a percentile bootstrap); endless for a single query, which says
-    nothing of others. One query: seeds only. Raises ``ValueError`` where there is no value.
+    One seed: a percentile bootstrap over queries, which says nothing of other trainings; endless for a single query.
+    One query: seeds only. Raises ``ValueError`` where there is no value.
     """
     values = np.asarray(values, dtype=float)
     seeds, queries = values.shape

@@ -1,4 +1,4 @@
-"""Is it the method, or the tags that teach it? Every deep method on the users', the replaced and the clean tags."""
+"""Is it the method, or the tags that teach it? Methods crossed with tags, and retrieval against the noise of the tags."""
 
 from __future__ import annotations
 
@@ -7,118 +7,118 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ctrh.paper.comparisons import STANDS, differences
+from ctrh.paper.effects import differences
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import Run, RunResult, default_settings, make_run, results
-from ctrh.paper.tasks import variants_of
+from ctrh.paper.runs import Run, RunResult, make_run
+from ctrh.paper.tables import over_seeds, save_texts, to_latex, to_markdown
+from ctrh.paper.tasks import photos_of, tags_of, variants_of
 
 # The method that all are held against: it knows the pictures' features and nothing else.
 UNTAUGHT = "LSH"
-# Of CTRH's learning rates, which may be too fast for another method.
-SLOWER = {"a third": 1 / 3, "a tenth": 1 / 10}
+# In the noise study: who learns from noisy tags, who is told the clean ones, and who needs none.
+LEARNERS, ORACLE, WITHOUT = ("CTRH", "WSHRCA", "WDHT"), "CTRH (clean tags)", ("ITQ", "LSH")
+# CTRH's learning rates may be too fast for another method, so the best tags are tried at a share of them, too.
+SLOWER = 0.1
 
 
-def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str]) -> Profile:
-    """``profile`` with CTRH's learning rates for all ``methods`` on ``dataset``.
+def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str], share: float = 1.0) -> Profile:
+    """``profile`` with CTRH's learning rates on ``dataset``, or a ``share`` of them, for all ``methods``.
 
     Where tags say little, it does not matter much which rates trials choose on them, and these may be too slow to learn
     from better tags: that would look as if tags did not matter.
     """
     name = profile.dataset(dataset).data.name
-    factors = [factor for method, where, factor in profile.rates if (method, where) == ("CTRH", name)]
-    return replace(profile, rates=tuple((method, name, factor) for method in methods for factor in factors))
+    factors = [factor for method, where, factor in profile.rates if (method, where) == ("CTRH", name)] or [1.0]
+    rates = [(method, name, share * factor) for method in methods for factor in factors]
+    return replace(profile, rates=tuple(rates))
 
 
 def taught_runs(profile: Profile, dataset: str) -> list[Run]:
-    """Every deep method of the profile on every variant of the tags, labelled "method, variant tags", and ``UNTAUGHT``: at
-    the length of the studies, with the first seed."""
-    methods = profile.learners
-    equal, bits, seed = at_equal_rates(profile, dataset, methods), profile.study.bits, profile.seeds[0]
+    """Every deep method on every variant of the tags, on the best of them at ``SLOWER`` rates, too, and ``UNTAUGHT``: at
+    the length of the studies, with the first seed. Labels are "method, tags"."""
+    methods, bits, seed = profile.learners, profile.study.bits, profile.seeds[0]
     variants = variants_of(profile.dataset(dataset).data)
-    taught = [
-        make_run(equal, dataset, method, bits, seed, tags, label=f"{method}, {tags} tags")
-        for method in methods
-        for tags in variants
-    ]
-    return [*taught, make_run(profile, dataset, UNTAUGHT, bits, seed)]
+    taught = [(tags, tags, 1.0) for tags in variants] + [(f"{variants[-1]}, slowly", variants[-1], SLOWER)]
+    runs = []
+    for method in methods:
+        for label, tags, share in taught:
+            rates = at_equal_rates(profile, dataset, methods, share)
+            runs.append(make_run(rates, dataset, method, bits, seed, tags, label=f"{method}, {label}"))
+    return [*runs, make_run(profile, dataset, UNTAUGHT, bits, seed)]
 
 
-def taught_rows(results: Iterable[RunResult]) -> pd.DataFrame:
+def taught_rows(results: Sequence[RunResult]) -> pd.DataFrame:
     """mAP@all of the runs of :func:`taught_runs` of one data set less that of ``UNTAUGHT``: rows of
-    :func:`ctrh.paper.comparisons.differences` with ``method`` and ``tags`` apart, and ``map_all`` itself."""
-    results = list(results)
-    frames = []
-    for result in results:
-        run = result.run
-        if run.method != UNTAUGHT:
-            row = differences(results, run.label, UNTAUGHT).query("metric == 'map_all'")
-            about = {"method": run.method, "tags": run.tags.variant, "map_all": 100 * result.scores.map_all}
-            frames.append(row.assign(**about))
-    return pd.concat(frames, ignore_index=True)
+    :func:`ctrh.paper.effects.differences` with ``method`` and ``tags`` apart, and ``map_all`` itself."""
+    rows = differences(results, None, UNTAUGHT).query("metric == 'map_all'").reset_index(drop=True)
+    scores = {result.run.label: 100 * result.scores.map_all for result in results}
+    names = rows["method"].str.split(", ", n=1, expand=True)
+    return rows.assign(method=names[0], tags=names[1], map_all=rows["method"].map(scores))
 
 
-def taught_in_words(rows: pd.DataFrame) -> str:
-    """For each kind of tags, which methods are better than ``UNTAUGHT`` and which two are first; what better tags are worth;
-    and what is left of CTRH's lead when all have the same tags: a list in Markdown."""
-    dataset = rows["dataset"].iloc[0]
-    lines = []
-    for tags, part in rows.groupby("tags", sort=False):
-        ahead = list(part.loc[part["verdict"] == "better", "method"])
-        told = ", ".join(ahead) if ahead else "none"
-        first = ", then ".join(
-            f"{row.method} {row.map_all:.1f}" for row in part.nlargest(2, "map_all").itertuples()
-        )
-        lines.append(
-            f"- {dataset}, **{tags}** tags: better than {UNTAUGHT}: {told} ({len(ahead)} of {len(part)}). "
-            f"Highest: {first}; lowest: {part['map_all'].min():.1f}."
-        )
-    table = rows.pivot_table(index="method", columns="tags", values="map_all", sort=False)
-    for better in table.columns[1:]:
-        gain = table[better] - table[table.columns[0]]
-        lines.append(
-            f"- {dataset}: {better} in place of {table.columns[0]} tags are worth {gain.min():+.1f} ({gain.idxmin()}) to "
-            f"{gain.max():+.1f} points ({gain.idxmax()})."
-        )
-    if "CTRH" in table.index and len(table) > 1:
-        lead = table.loc["CTRH"] - table.drop(index="CTRH").max()
-        told = ", ".join(f"{points:+.1f} points on {tags} tags" for tags, points in lead.items())
-        lines.append(f"- {dataset}: CTRH less the best of the others, taught by the same tags: {told}.")
-    return "\n".join(lines)
+def noise_runs(profile: Profile, dataset: str) -> list[Run]:
+    """Every learner at every noise rate and seed, the oracle and those without tags, at the length of the studies.
 
-
-def slower_runs(profile: Profile, dataset: str, method: str) -> list[Run]:
-    """``method`` on the best variant of the tags at ``SLOWER`` of the rates of :func:`taught_runs`, labelled so, and
-    ``UNTAUGHT``."""
-    equal, bits, seed = at_equal_rates(profile, dataset, (method,)), profile.study.bits, profile.seeds[0]
-    settings = default_settings(method, equal, equal.dataset(dataset))
-    best = variants_of(profile.dataset(dataset).data)[-1]
-    runs = [make_run(profile, dataset, UNTAUGHT, bits, seed)]
-    for label, share in SLOWER.items():
-        slower = replace(settings, train=settings.train.faster(share))
-        runs.append(make_run(equal, dataset, method, bits, seed, best, slower, label))
+    The guide is the zero-shot one (α = 0): one that is fine-tuned on the tags would have to be trained anew for every
+    rate. Raises ``ValueError`` for real photos when a run is asked for its task.
+    """
+    runs, bits = [], profile.study.bits
+    for rate in profile.study.noise_rates:
+        noisy = at_rate(profile, dataset, rate)
+        runs += [make_run(noisy, dataset, name, bits, seed) for name in LEARNERS for seed in profile.seeds]
+    usual = at_rate(profile, dataset, 1.0)
+    for seed in profile.seeds:
+        runs.append(make_run(usual, dataset, "CTRH", bits, seed, tags="clean", label=ORACLE))
+        runs += [make_run(usual, dataset, name, bits, seed) for name in WITHOUT]
     return runs
 
 
-def mended_in_words(profile: Profile, missed: pd.DataFrame, taught: pd.DataFrame) -> str:
-    """For methods that are not better than ``UNTAUGHT`` with their own tags, whether the best tags mend it: a list in Markdown.
+def at_rate(profile: Profile, dataset: str, rate: float) -> Profile:
+    """``profile`` with the tags of ``dataset`` at ``rate``, the zero-shot guide, and CTRH's learning rates for all."""
+    settings = profile.dataset(dataset)
+    # At rate 1 it is the data set as it is, so that runs of other studies serve here, too.
+    data = replace(settings.data, noise=None if rate == 1 else rate)
+    changed = replace(settings, data=data, refine=replace(settings.refine, alpha=0.0))
+    others = tuple(changed if other is settings else other for other in profile.datasets)
+    return at_equal_rates(replace(profile, datasets=others), dataset, LEARNERS)
 
-    ``missed``: rows with ``method`` and ``dataset``; ``taught``: those of :func:`taught_rows` for all data sets. Who is not
-    mended is tried at :func:`slower_runs`, and every number is told.
+
+def noise_rows(results: Iterable[RunResult]) -> pd.DataFrame:
+    """mAP@all by rate: ``label``, ``dataset``, ``rate``, ``bits``, ``metric``, ``mean``, ``low``, ``high``, ``seeds``.
+
+    The oracle and those without tags stand at rate 1; the users' tags are nothing to them.
     """
-    best = taught["tags"].iloc[-1]
-    verdicts = taught[taught["tags"] == best].set_index(["dataset", "method"])["verdict"]
-    lines = []
-    for row in missed.itertuples():
-        text = f"- {row.method}, not better than {UNTAUGHT} on {row.dataset} with its own tags, is"
-        if verdicts[row.dataset, row.method] == "better":
-            lines.append(f"{text} mended by {best} tags.")
-            continue
-        slower = taught_rows(results(slower_runs(profile, row.dataset, row.method)))
-        told = " and ".join(
-            f"{each.map_all:.1f} at {label}, {STANDS[each.verdict]} {UNTAUGHT}"
-            for label, each in zip(SLOWER, slower.itertuples(), strict=True)
-        )
-        mended = (slower["verdict"] == "better").any()
-        how = f"mended by {best} tags at lower rates" if mended else f"**not** mended by {best} tags"
-        lines.append(f"{text} {how}: at CTRH's own it is not, mAP@all is {told}.")
-    return "\n".join(lines)
+    rates = [(result, result.run.data.noise) for result in results]
+    rows = pd.concat([result.rows().assign(rate=1.0 if rate is None else rate) for result, rate in rates])
+    return over_seeds(rows[rows["metric"] == "map_all"], ["label", "dataset", "rate", "bits", "metric"])
+
+
+def tag_rows(profile: Profile, dataset: str) -> pd.DataFrame:
+    """How many of the training photos' tags are right at each rate, in percent: rows as those of :func:`noise_rows`,
+    ``metric`` "right_tags", ``label`` "user" or "replaced", without bounds.
+    """
+    rows = []
+    for rate in profile.study.noise_rates:
+        run = make_run(at_rate(profile, dataset, rate), dataset, "CTRH", profile.study.bits)
+        photos = photos_of(run.data)
+        train = photos.split.train
+        for label, tags in (("user", photos.tags), ("replaced", tags_of(photos, run.data, run.tags))):
+            right = tags[train].multiply(photos.truth[train]).sum() / tags[train].sum()
+            rows.append({"label": label, "dataset": photos.name, "rate": rate, "mean": 100 * right})
+    return pd.DataFrame(rows).assign(metric="right_tags")
+
+
+def save_noise_table(rows: pd.DataFrame, profile: Profile) -> str:
+    """Writes ``noise``.md and .tex from the rows of :func:`noise_rows` and :func:`tag_rows`; the Markdown."""
+    titles = {"map_all": "mAP@all", "right_tags": "tags that are right"}
+    halves = (rows["high"] - rows["low"]) / 2
+    spans = (" ± " + halves.map("{:.2f}".format)).where(halves > 0, "")
+    texts = rows.assign(what=rows["metric"].map(titles), text=rows["mean"].map("{:.2f}".format) + spans)
+    frame = texts.pivot_table("text", ["what", "label"], "rate", aggfunc="first", sort=False, fill_value="")
+    frame = frame.sort_index(axis=1).rename_axis(["", "method or tags"])
+    frame.columns = pd.MultiIndex.from_tuples([("measured, %", f"rate {rate:g}") for rate in frame.columns])
+    where = f"{rows['dataset'].iloc[0]}, {profile.study.bits} bits, profile {profile.name}, zero-shot guide (α = 0)"
+    caption = f"mAP@all against the noise rate of the tags (1: the data set as it is). {where}."
+    markdown = f"{caption}\n\n{to_markdown(frame)}"
+    save_texts("noise", profile, markdown, to_latex(frame, caption))
+    return markdown

@@ -1,4 +1,5 @@
-"""Rows about trainings: what each term adds, how codes fare, what the texts ask of codes, how far Eq. (18) can go."""
+"""Rows about trainings: what each term adds, how codes fare, what the texts ask of codes, how far Eq. (18) can go, what attention
+listens to."""
 
 from __future__ import annotations
 
@@ -7,12 +8,14 @@ from itertools import product
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 import torch
 
 from ctrh.losses import TERMS, tag_balanced_loss
 from ctrh.methods.registry import untaught
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import Run, RunResult, make_run
+from ctrh.paper.runs import Run, RunResult, make_run, trained
+from ctrh.paper.statistics import interval, verdict
 from ctrh.paper.tasks import variants_of
 
 LABELS = {"user": "CTRH (user tags)", "replaced": "CTRH", "clean": "CTRH (clean tags)"}
@@ -65,3 +68,47 @@ def tag_balanced_room(result: RunResult) -> dict[str, float]:
     values = {name: float(tag_balanced_loss(a, tags, losses.gamma)) for name, a in ends.items()}
     records = result.history["tag_balanced"]
     return {**values, "first": float(records.iloc[0]), "last": float(records.iloc[-1])}
+
+
+def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFrame:
+    """Whether tag weighting listens to right tags: the share of attention that they get, beside their share of the tags.
+
+    weights: (N, C), rows of sum 1 (:meth:`ctrh.methods.ctrh.CTRH.tag_weights`); truth: (N, C) bool. One row for each
+    photo that has right and wrong tags: ``photo``, ``tags`` (how many), ``attention`` and ``plain``, equal if all its
+    tags weighed the same.
+    """
+    given = weights.astype(bool)
+    tags, right = given.sum(axis=1), given.multiply(truth).sum(axis=1)
+    mixed = np.flatnonzero((right > 0) & (right < tags))
+    attention = weights.multiply(truth).sum(axis=1)[mixed]
+    columns = {"photo": mixed, "tags": tags[mixed], "attention": attention, "plain": right[mixed] / tags[mixed]}
+    return pd.DataFrame(columns)
+
+
+def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
+    """:func:`attention_on_truth` of the network behind ``run``, over its training photos, as one row.
+
+    truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points,
+    between ``low`` and ``high`` (95 %), ``verdict``: "better" where right tags get more than their share.
+    """
+    task = run.task
+    rows = task.split.train
+    weights = trained(run).tag_weights(task.inputs(rows), task.tags[rows])
+    shares = 100 * attention_on_truth(weights, truth[rows])[["plain", "attention"]]
+    gain, low, high = interval((shares["attention"] - shares["plain"]).to_numpy()[None])
+    about = {"dataset": run.data.name, "tags": run.tags.variant, "photos": len(shares), **shares.mean()}
+    return {**about, "gain": gain, "low": low, "high": high, "verdict": verdict(low, high)}
+
+
+def weighted_tags(
+    weights: sp.csr_array, photo: int, vocabulary: Sequence[str], truth: sp.csr_array | None = None
+) -> pd.DataFrame:
+    """The tags of one photo, the most listened to first: ``rank``, ``tag``, ``probability`` (the attention), and with
+    ``truth`` (N, C) ``right``.
+    """
+    row = weights[[photo]]
+    order = np.argsort(-row.data, kind="stable")
+    words = row.indices[order]
+    rows = pd.DataFrame({"tag": [vocabulary[word] for word in words], "probability": row.data[order]})
+    rows.insert(0, "rank", np.arange(1, len(words) + 1))
+    return rows if truth is None else rows.assign(right=truth[[photo]].toarray()[0, words].astype(bool))

@@ -138,7 +138,7 @@ def _variant_runs(profile: Profile, variants: Sequence[Variant], seeds: Sequence
 
 
 def both_ways(compare: Callable, results: Sequence[CrossResult], *labels: str) -> pd.DataFrame:
-    """``compare`` (:func:`ctrh.paper.comparisons.differences`, :func:`ctrh.paper.effects.effects`) of the ``results`` in
+    """``compare`` (:func:`ctrh.paper.effects.differences`, :func:`ctrh.paper.effects.effects`) of the ``results`` in
     each direction, which the column ``direction`` names."""
     frames = []
     for direction in DIRECTIONS:
