@@ -80,7 +80,9 @@ def failed(capsys, code):
 
 def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
     assert fit() == 0
-    printed = capsys.readouterr().out.split()
+    said = capsys.readouterr()
+    assert "the guide names" in said.err
+    printed = said.out.split()
     results = pd.read_csv(fit.out / "results.csv")
     assert results.method.tolist() == ["LSH", "SH", "ITQ", "CTRH"] and set(results.method) < set(printed)
     assert results[["mAP@all", "mAP@5000", "P@10"]].map(lambda value: 0 <= value <= 1).all(axis=None)

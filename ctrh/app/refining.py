@@ -2,20 +2,53 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import scipy.sparse as sp
 
 from ctrh.app.inputs import say
 from ctrh.data.photos import Photos
 from ctrh.guide.clip import Guide
+from ctrh.guide.features import image_features
 from ctrh.guide.finetune import finetune
-from ctrh.guide.refine import RefineConfig, mixed_guide, refine
+from ctrh.guide.quality import r_precision
+from ctrh.guide.refine import RefineConfig, direct_scores, mixed_guide, refine
+
+LOOKED_AT = 2_000  # photos, to see whether the guide knows what is in them
+# How much oftener the guide must name a photo's own tags than those of another, to be said to know the pictures.
+KNOWS = 1.5
 
 
 def refined(photos: Photos, guide: Guide, alpha: float) -> tuple[sp.csr_array, Guide]:
     """The replaced tags (N, C) bool, and the guide of Eq. (2) that chose them."""
+    say_agreement(photos, guide)
     tuned = None
     if alpha > 0:
         say(f"fine-tuning the guide on {len(photos.split.train)} photos")
         tuned = finetune(guide, photos)
     say("refining the tags")
     return refine(photos, guide, RefineConfig(alpha=alpha), tuned), mixed_guide(guide, tuned, alpha)
+
+
+def agreement(photos: Photos, guide: Guide) -> tuple[float, float]:
+    """Of as many words as a photo has tags, the share that are its tags: what the guide names when it looks at the photo
+    itself, and when it looks at another one (so much comes of the words' frequencies alone)."""
+    generator = np.random.default_rng(0)
+    rows = np.sort(generator.permutation(photos.split.train)[:LOOKED_AT])
+    tokens = image_features(guide, photos.images).class_token[rows]
+    scores, tags = direct_scores(tokens, guide.text_features(photos.vocabulary)), photos.tags[rows]
+    others = [r_precision(scores[generator.permutation(len(rows))], tags) for _ in range(5)]
+    return r_precision(scores, tags), float(np.mean(others))
+
+
+def say_agreement(photos: Photos, guide: Guide) -> None:
+    """Says in numbers whether the guide knows what is in the photos, and what to do if it does not."""
+    own, other = agreement(photos, guide)
+    say(f"the guide names {own:.0%} of the tags that a photo has, looking at it, and {other:.0%} looking at another")
+    if own < KNOWS * other:
+        warnings.warn(
+            "the guide hardly knows what is in these pictures: refined tags may be worse than the users' own. Use a real "
+            "CLIP (--guide ViT-B-32 --pretrained laion2b_s34b_b79k), or fit with --tags user",
+            stacklevel=2,
+        )
