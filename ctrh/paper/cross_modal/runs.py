@@ -89,9 +89,9 @@ def learn(run: CrossRun, pairs: Pairs) -> tuple[dict[str, np.ndarray], pd.DataFr
         history = hasher.fit(image[train], text[train], pairs.labels[train], cache_dir() / "checkpoints")
     else:
         hasher = method(run.bits, run.seed).fit(image[train], text[train])
-    codes = {"image": hasher.encode(image), "text": hasher.encode_text(text)}
-    none = np.empty((0, run.bits), dtype=bool)
-    return codes | {"words": hasher.encode_text(words) if words.shape[0] else none}, history
+    # Some methods refuse to encode nothing.
+    asking = hasher.encode_text(words) if words.shape[0] else np.empty((0, run.bits), dtype=bool)
+    return {"image": hasher.encode(image), "text": hasher.encode_text(text), "words": asking}, history
 
 
 def scored(codes: Mapping[str, np.ndarray], pairs: Pairs, direction: str, database: np.ndarray, ks=()) -> Scores:

@@ -77,11 +77,10 @@ def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
 
 def feature_config(profile: Profile, kind: str) -> FeatureConfig:
     """The guide as it comes ("CLIP"), tuned with hidden patches ("FLIP"), or on whole pictures ("unmasked")."""
-    cross = profile.cross
     if kind == "CLIP":
         return FeatureConfig(profile.guide)
-    flip = cross.flip if kind == "FLIP" else replace(cross.flip, ratio=0.0)
-    return FeatureConfig(profile.guide, flip, cross.tuned)
+    flip, tuned = profile.cross.flip, profile.cross.tuned
+    return FeatureConfig(profile.guide, flip if kind == "FLIP" else replace(flip, ratio=0.0), tuned)
 
 
 def fjsph_run(profile: Profile, data: CrossData, bits: int, seed: int, variant: Variant) -> CrossRun:
@@ -101,8 +100,7 @@ def comparison_runs(profile: Profile) -> list[CrossRun]:
     """
     runs, cross = [], profile.cross
     own = {settings.article for settings in profile.datasets}
-    grid = product(cross.datasets, cross.bits, cross.seeds, CROSS_MODAL.values())
-    for data, bits, seed, method in grid:
+    for data, bits, seed, method in product(cross.datasets, cross.bits, cross.seeds, CROSS_MODAL.values()):
         if method.needs == "labels":
             runs.append(fjsph_run(profile, data, bits, seed, FULL))
             continue
@@ -132,9 +130,8 @@ def choice_runs(profile: Profile) -> list[CrossRun]:
 
 
 def _variant_runs(profile: Profile, variants: Sequence[Variant], seeds: Sequence[int]) -> list[CrossRun]:
-    cross = profile.cross
-    grid = product(cross.datasets, (FULL, *variants), seeds)
-    return [fjsph_run(profile, data, cross.ablation_bits, seed, variant) for data, variant, seed in grid]
+    grid, bits = product(profile.cross.datasets, (FULL, *variants), seeds), profile.cross.ablation_bits
+    return [fjsph_run(profile, data, bits, seed, variant) for data, variant, seed in grid]
 
 
 def both_ways(compare: Callable, results: Sequence[CrossResult], *labels: str) -> pd.DataFrame:
@@ -161,7 +158,6 @@ def word_answers(result: CrossResult, count: int = 10) -> pd.DataFrame:
     labels = asked, pairs.labels[database]
     scores = evaluate(*codes, *labels, ks=(), ns=(count,))
     rows = ranked(pairs.words, pairs.photos[database], *codes, *labels, count)
-    rows.insert(0, "dataset", run.data.name)
-    rows.insert(2, "method", run.label)
-    rows.insert(3, "bits", run.bits)
-    return rows.assign(ap=np.repeat(scores.ap_all, len(rows) // len(pairs.words)))
+    ap = np.repeat(scores.ap_all, len(rows) // len(pairs.words))
+    rows = rows.assign(dataset=run.data.name, method=run.label, bits=run.bits, ap=ap)
+    return rows[["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]]
