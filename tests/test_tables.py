@@ -141,8 +141,8 @@ def test_markdown_has_every_cell_in_its_place():
 def test_latex_is_balanced_and_escaped():
     table = article_table(grid(), 2, DEMO).replace("LSH", "a_b & {c}")
     frame = wide(table, "method", DEMO)
-    text = to_latex(frame, r"100 % of $a_b ~ ^ { } \ & #")
-    escaped = r"\$a\_b \textasciitilde \space \textasciicircum \space \{ \} \textbackslash \space \& \#"
+    text = to_latex(frame, r"100 % of $a_b ~ ^ { } \ & #, α → ±")
+    escaped = r"\$a\_b \textasciitilde \space \textasciicircum \space \{ \} \textbackslash \space \& \#, $\alpha$ $\to$ $\pm$"
     assert rf"\caption{{100 \% of {escaped}}}" in text and r"a\_b \& \{c\} &" in text and "±" not in text
     assert text.count("{") == text.count("}") and text.count(r"\begin") == text.count(r"\end") == 2
     body = [line for line in text.splitlines() if line.endswith(r"\\")]

@@ -22,7 +22,7 @@ from ctrh.paper.outputs import save_rows
 from ctrh.paper.profiles import GuideConfig, Profile
 from ctrh.paper.published import published_table
 from ctrh.paper.runs import code_key, default_settings, make_run, versions
-from ctrh.paper.tables import beside_published, save_texts, to_latex, to_markdown
+from ctrh.paper.tables import beside_published, save_texts
 from ctrh.paper.timing import machine, measure, measured_apart, peak_megabytes
 from ctrh.store import cached_arrays, content_key
 from ctrh.training import TrainConfig
@@ -176,8 +176,5 @@ def save_cost_table(rows: pd.DataFrame, profile: Profile) -> str:
         f"{BATCH}) and megabytes (parameters; the process's resident memory at most). Published: the article's own machine, "
         "MirFlickr / NUS-WIDE, AlexNet, 64 bits."
     )
-    frame = cost_frame(rows, profile)
-    markdown = f"{caption}\n\n{to_markdown(frame)}"
-    save_texts("table3", profile, markdown, to_latex(frame, caption))
     save_rows(rows, "table3", profile.name)
-    return markdown
+    return save_texts("table3", profile, {caption: cost_frame(rows, profile)})

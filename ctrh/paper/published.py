@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from importlib.resources import files
 
 import pandas as pd
@@ -19,7 +18,6 @@ TABLES = {
     8: ("table8_vlm_map_all.csv", "guide"),
     9: ("table9_vlm_map_5000.csv", "guide"),
 }
-COLUMNS = ("dataset", "bits", "metric", "published")
 
 
 def published_table(table: int) -> pd.DataFrame:
@@ -28,24 +26,9 @@ def published_table(table: int) -> pd.DataFrame:
     """
     if table not in TABLES:
         raise ValueError(f"the article has tables 1 to 9, not {table}")
-    return _read(table).copy()
-
-
-def published_numbers() -> pd.DataFrame:
-    """All tables in one frame: ``table``, ``compares`` (method, variant, ...), ``name``, then as in a table."""
-    frames = []
-    for table, (_, compares) in TABLES.items():
-        frame = published_table(table).rename(columns={compares: "name"})
-        frames.append(frame.assign(table=table, compares=compares)[["table", "compares", "name", *COLUMNS]])
-    return pd.concat(frames, ignore_index=True)
-
-
-@cache
-def _read(table: int) -> pd.DataFrame:
     name, compares = TABLES[table]
     with (files("ctrh.paper") / "published" / name).open(encoding="utf-8") as source:
         frame = pd.read_csv(source).rename(columns={"vlm": "guide"})
     if "bits" not in frame:
-        frame["bits"] = 64  # Table 3 is of one length only
-    frame = frame.melt(id_vars=[compares, "dataset", "bits"], var_name="metric", value_name="published")
-    return frame[[compares, *COLUMNS]]
+        frame.insert(2, "bits", 64)  # Table 3 is of one length only
+    return frame.melt([compares, "dataset", "bits"], var_name="metric", value_name="published")

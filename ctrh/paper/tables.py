@@ -14,23 +14,16 @@ from ctrh.paper.published import TABLES, published_table
 from ctrh.paper.statistics import interval
 from ctrh.store import replacing
 
-NAMES = {
-    "mirflickr": "MirFlickr",
-    "nuswide": "NUS-WIDE",
-    "coco": "MS COCO",
-    "scenes-mir": "scenes-mir",
-    "scenes-nus": "scenes-nus",
-}
+NAMES = {"mirflickr": "MirFlickr", "nuswide": "NUS-WIDE", "coco": "MS COCO"}
+SYMBOLS = str.maketrans({"α": r"$\alpha$", "→": r"$\to$", "±": r"$\pm$"})
+FITTING = r"\resizebox{\ifdim\width>\textwidth \textwidth\else\width\fi}{!}{"
 COSTS = ("_ms", "_mb")  # of metrics that end so the smallest is the best
 
 
 def score_titles(profile: Profile) -> dict[str, str]:
     """What the two scores of ``profile`` are called: metric -> title, with the article's where it has another k."""
-    at = f"mAP@{profile.top}"
-    return {
-        "map_all": "mAP@all",
-        f"map_{profile.top}": at if profile.top == 5000 else f"{at} (the article: mAP@5000)",
-    }
+    other = "" if profile.top == 5000 else " (the article: mAP@5000)"
+    return {"map_all": "mAP@all", f"map_{profile.top}": f"mAP@{profile.top}{other}"}
 
 
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -58,13 +51,9 @@ def beside_published(measured: pd.DataFrame, number: int, profile: Profile) -> p
     A data set of the profile is put beside the one of the article that it stands for, mAP at the profile's k
     beside the article's mAP@5000.
     """
-    compares = TABLES[number][1]
     article = {settings.data.name: settings.article for settings in profile.datasets}
-    metric = {f"map_{profile.top}": "map_5000"}
-    keys = measured.assign(
-        dataset=measured["dataset"].replace(article), metric=measured["metric"].replace(metric)
-    )
-    on = [compares, "dataset", "bits", "metric"]
+    keys = measured.replace({"dataset": article, "metric": {f"map_{profile.top}": "map_5000"}})
+    on = [TABLES[number][1], "dataset", "bits", "metric"]
     joined = keys[on].merge(published_table(number), on=on, how="left", validate="many_to_one")
     return measured.assign(published=joined["published"].to_numpy())
 
@@ -87,89 +76,82 @@ def article_table(
 def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
     """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, measured and published apart.
 
-    The best measured number of a column is marked by asterisks; a measured number has ± half of its interval. ``table`` must be of one metric (``ValueError``).
+    The best measured number of a column is in asterisks; a measured number has ± half of its interval. ``table`` must
+    be of one metric (``ValueError``).
     """
     if table["metric"].nunique() != 1:
         raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
     article = {settings.data.name: settings.article for settings in profile.datasets}
-    best = table.groupby(["dataset", "bits"])["mean"].transform(
-        "min" if table["metric"].iloc[0].endswith(COSTS) else "max"
-    )
-    texts = table.assign(
-        data=table["dataset"].replace(NAMES),
-        measured=[_cell(row) for row in table.assign(best=table["mean"] == best).itertuples()],
-        printed=[
-            "" if np.isnan(value) else f"{value:.2f}" for value in table.get("published", np.nan * best)
-        ],
-    )
-    frames = []
-    for dataset, part in texts.groupby("dataset", sort=False):
-        there = NAMES.get(article.get(dataset, ""), "")
-        data, columns = part["data"].iloc[0], {f"measured ({profile.name})": "measured"}
-        if (part["printed"] != "").any():
-            columns["published"] = "printed"
-            data = data if data == there else f"{data} (published: {there})"
-        blocks = {
-            (who, f"{bits} bits"): block.set_index(name)[column]
-            for who, column in columns.items()
-            for bits, block in part.groupby("bits")
-        }
-        frame = pd.DataFrame(blocks).reindex(part[name].unique())
-        frame.index = pd.MultiIndex.from_product([[data], frame.index], names=["data set", name])
-        frames.append(frame)
-    return pd.concat(frames).fillna("")
+    means = table.groupby(["dataset", "bits"])["mean"]
+    best = means.min() if table["metric"].iloc[0].endswith(COSTS) else means.max()
+    lines: dict[tuple[str, str], dict[tuple[str, int], str]] = {}
+    for dataset, rows in table.groupby("dataset", sort=False):
+        title, there = NAMES.get(dataset, dataset), article.get(dataset)
+        if _has_published(rows) and there != dataset:
+            title = f"{title} (published: {NAMES[there]})"
+        for row in rows.itertuples():
+            line = lines.setdefault((title, getattr(row, name)), {})
+            half = f" ± {(row.high - row.low) / 2:.2f}" if row.high > row.low else ""
+            mark = "*" if row.mean == best[dataset, row.bits] else ""
+            line[f"measured ({profile.name})", row.bits] = f"{mark}{row.mean:.2f}{half}{mark}"
+            if _has_published(rows):
+                line["published", row.bits] = "" if np.isnan(row.published) else f"{row.published:.2f}"
+    frame = pd.DataFrame(lines).T.fillna("").sort_index(axis=1).rename_axis(["data set", name])
+    return frame.rename(columns=lambda bits: f"{bits} bits", level=1)
 
 
-def _cell(row) -> str:
-    text = f"{row.mean:.2f} ± {(row.high - row.low) / 2:.2f}" if row.high > row.low else f"{row.mean:.2f}"
-    return f"*{text}*" if row.best else text
+def _grouped(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame of :func:`wide` with a line for each group, in asterisks, above the lines of its own."""
+    parts = []
+    for group, rows in frame.groupby(level=0, sort=False):
+        parts += [pd.DataFrame("", [f"*{group}*"], frame.columns), rows.droplevel(0)]
+    return pd.concat(parts)
 
 
 def to_markdown(frame: pd.DataFrame) -> str:
     """The frame of :func:`wide` as a Markdown table, each group under a heading of its own, the best in bold."""
     heads = [frame.index.names[1], *(f"{head}, {who}" for who, head in frame.columns)]
     lines = [heads, ["---", *["---:"] * len(frame.columns)]]
-    for group, rows in frame.groupby(level=0, sort=False):
-        lines.append([f"*{group}*", *[""] * len(frame.columns)])
-        for (_, name), cells in rows.iterrows():
-            lines.append([name, *(f"*{cell}*" if cell.startswith("*") else cell for cell in cells)])
+    for name, *cells in _grouped(frame).itertuples(name=None):
+        lines.append([name, *(f"*{cell}*" if cell.startswith("*") else cell for cell in cells)])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
 def to_latex(frame: pd.DataFrame, caption: str) -> str:
-    """The frame of :func:`wide` as a LaTeX table (booktabs) of a page's width, as :func:`to_markdown` has it."""
-    parts = []
-    for group, rows in frame.groupby(level=0, sort=False):
-        heading = pd.DataFrame("", index=[str(group)], columns=frame.columns)
-        # A heading has no width of its own: it runs over the empty cells beside it.
-        italic = heading.style.format_index(lambda text: rf"\rlap{{\textit{{{text}}}}}", escape="latex")
-        parts += [italic, rows.droplevel(0).style.format_index(escape="latex")]
-    for part in parts:
-        part.format(_latex_cell, escape="latex")
-        part.map(lambda cell: "textbf:--rwrap;" if cell.startswith("*") else "")
-    table = parts[0].format_index(escape="latex", axis=1)
-    for part in parts[1:]:
-        table.concat(part)
-    text = table.to_latex(
-        hrules=True,
-        column_format="l" + "r" * len(frame.columns),
-        caption=_escaped(caption),
-        position_float="centering",
-        multicol_align="c",
+    """The same for LaTeX (packages booktabs, graphicx), made smaller where it would not fit a page's width."""
+    style = _grouped(frame).style.format(_latex_cell, escape="latex")
+    text = (
+        style.format_index(_latex_name, escape="latex")
+        .format_index(escape="latex", axis=1)
+        .to_latex(
+            hrules=True,
+            column_format="l" + "r" * len(frame.columns),
+            caption=_escaped(caption),
+            position_float="centering",
+            multicol_align="c",
+        )
     )
-    return text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
+    text = text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
+    text = text.replace(r"\begin{tabular}", FITTING + r"\begin{tabular}")
+    return text.replace(r"\end{tabular}", r"\end{tabular}}").translate(SYMBOLS)
 
 
 def _escaped(text: str) -> str:
     """As Styler escapes the cells of a table, here of one cell that is nothing else."""
     cell = pd.DataFrame([text]).style.hide().hide(axis=1).format(escape="latex")
-    return cell.to_latex().splitlines()[1].removesuffix(r" \\").replace("α", r"$\alpha$")
+    return cell.to_latex().splitlines()[1].removesuffix(r" \\")
+
+
+def _latex_name(text: str) -> str:
+    """A heading has no width of its own: it runs over the empty cells beside it."""
+    return rf"\rlap{{\textit{{{text.strip('*')}}}}}" if text.startswith("*") else text
 
 
 def _latex_cell(text: str) -> str:
-    """Half an interval in small print, as nine columns have to fit a page."""
+    """Half an interval in small print, the best in bold."""
     mean, sign, half = text.strip("*").partition(" ± ")
-    return rf"{mean}{{\scriptsize$\,\pm$\,{half}}}" if sign else mean
+    mean = rf"{mean}{{\scriptsize$\,\pm$\,{half}}}" if sign else mean
+    return rf"\textbf{{{mean}}}" if text.startswith("*") else mean
 
 
 def save_table(
@@ -185,17 +167,14 @@ def save_table(
     ``titles``: a caption for each metric (default: its name). Every caption says where the numbers come from.
     ``printed``: what is written in .md and .tex in place of names, to say more of them than a program needs.
     """
-    markdown, latex = [], []
+    frames = {}
     for metric, part in table.groupby("metric", sort=False):
-        title = (titles or {}).get(metric, metric)
-        caption = f"{title}. Measured: profile {profile.name}"
+        caption = f"{(titles or {}).get(metric, metric)}. Measured: profile {profile.name}"
         over = "seeds and queries" if part["seeds"].max() > 1 else "queries"
         caption += f"; ±: half of a 95 % interval over {over}" if part["high"].notna().any() else ""
         caption += "; published: the article's own data and settings." if _has_published(part) else "."
-        frame = wide(part.replace({name: dict(printed or {})}), name, profile)
-        markdown.append(f"{caption}\n\n{to_markdown(frame)}")
-        latex.append(to_latex(frame, caption))
-    save_texts(file, profile, "\n".join(markdown), "\n".join(latex))
+        frames[caption] = wide(part.replace({name: dict(printed or {})}), name, profile)
+    save_texts(file, profile, frames)
     return save_rows(table, file, profile.name)
 
 
@@ -203,15 +182,18 @@ def _has_published(table: pd.DataFrame) -> bool:
     return "published" in table and bool(table["published"].notna().any())
 
 
+def save_texts(file: str, profile: Profile, frames: Mapping[str, pd.DataFrame]) -> str:
+    """Writes ``frames``, caption -> table, as ``file``.md and ``file``.tex among the profile's results; the Markdown."""
+    markdown = "\n".join(f"{caption}\n\n{to_markdown(frame)}" for caption, frame in frames.items())
+    latex = "\n".join(to_latex(frame, caption) for caption, frame in frames.items())
+    for suffix, text in ((".md", markdown), (".tex", latex)):
+        with replacing(results_dir(profile.name) / f"{file}{suffix}") as temporary:
+            temporary.write_text(text, encoding="utf-8")
+    return markdown
+
+
 def saved_tables(numbers: Iterable[int], profile: Profile) -> str:
     """The Markdown of the article's tables ``numbers`` that :func:`save_table` has written as ``table4`` and so on."""
     folder = results_dir(profile.name)
     texts = {number: (folder / f"table{number}.md").read_text(encoding="utf-8") for number in numbers}
     return "\n".join(f"**Table {number}.** {text}" for number, text in texts.items())
-
-
-def save_texts(file: str, profile: Profile, markdown: str, latex: str) -> None:
-    """Writes ``file``.md and ``file``.tex among the profile's results."""
-    for suffix, text in ((".md", markdown), (".tex", latex)):
-        with replacing(results_dir(profile.name) / f"{file}{suffix}") as temporary:
-            temporary.write_text(text, encoding="utf-8")

@@ -10,7 +10,7 @@ import pandas as pd
 from ctrh.paper.effects import differences
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, RunResult, make_run
-from ctrh.paper.tables import over_seeds, save_texts, to_latex, to_markdown
+from ctrh.paper.tables import over_seeds, save_texts
 from ctrh.paper.tasks import photos_of, tags_of, variants_of
 
 # The method that all are held against: it knows the pictures' features and nothing else.
@@ -119,6 +119,4 @@ def save_noise_table(rows: pd.DataFrame, profile: Profile) -> str:
     frame.columns = pd.MultiIndex.from_tuples([("measured, %", f"rate {rate:g}") for rate in frame.columns])
     where = f"{rows['dataset'].iloc[0]}, {profile.study.bits} bits, profile {profile.name}, zero-shot guide (α = 0)"
     caption = f"mAP@all against the noise rate of the tags (1: the data set as it is). {where}."
-    markdown = f"{caption}\n\n{to_markdown(frame)}"
-    save_texts("noise", profile, markdown, to_latex(frame, caption))
-    return markdown
+    return save_texts("noise", profile, {caption: frame})
