@@ -13,10 +13,10 @@ from ctrh.data.tables import FolderError
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
 from ctrh.paper import profiles, tasks
-from ctrh.paper.comparisons import differences, nearest, queries_at
+from ctrh.paper.comparisons import nearest, queries_at
 from ctrh.paper.cross_modal import pairs, runs, speed, tables
 from ctrh.paper.cross_modal.pairs import FeatureConfig, chosen_split, load_pairs
-from ctrh.paper.effects import effects
+from ctrh.paper.effects import differences, effects
 from ctrh.paper.profiles import CrossConfig, CrossData, DataConfig, GuideConfig
 from ctrh.paper.runs import make_run, results
 from ctrh.retrieval.metrics import evaluate
