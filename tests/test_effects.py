@@ -8,13 +8,12 @@ import pytest
 
 from ctrh.paper.effects import (
     collapses,
-    collapses_in_words,
-    counted,
     differences,
+    effect_table,
     effects,
-    listed,
     paired,
     precisions,
+    published_effects,
 )
 
 QUERIES = 60
@@ -93,18 +92,36 @@ def test_collapsed_codes_are_told():
     results = [made_up("CTRH", np.ones(3)), made_up("flat", np.ones(3), collapsed=True)]
     assert collapses(results) == {("scenes-mir", 48, "flat"): 1}
     assert effects(results, "CTRH")["note"].unique().tolist() == ["collapsed: 1 of 1"]
-    assert (
-        collapses_in_words(results) == "Codes have collapsed in 1 of 2 runs: flat (scenes-mir, 48 bits: 1)."
-    )
-    assert collapses_in_words(results[:1]) == "Codes have collapsed in 0 of 1 runs."
 
 
-def test_effects_in_words():
+def test_effects_as_text():
     base = np.linspace(0, 0.5, QUERIES)
     results = [made_up("CTRH", base, seed) for seed in (0, 1)]
-    results += [made_up("better", base + 0.1, seed, collapsed=True) for seed in (0, 1)]
-    rows = effects(results, "CTRH").query("metric == 'map_all'")
-    assert counted(rows) == "better in 1, undecided in 0, worse in 0 of 1"
-    assert listed(rows) == "- **better**: scenes-mir +10.0 (+10.0 to +10.0: better), collapsed: 2 of 2"
-    single = effects([made_up("CTRH", base), made_up("x", base)], "CTRH").query("metric == 'map_all'")
-    assert listed(single) == "- **x**: scenes-mir +0.0 (+0.0 to +0.0: undecided)"
+    results += [made_up("flat", base - 0.1, seed, collapsed=True) for seed in (0, 1)]
+    table = effect_table(effects(results, "CTRH"))
+    text = "-10.00 (-10.00 to -10.00) worse collapsed: 2 of 2"
+    assert table.loc["flat"].to_dict() == {
+        ("scenes-mir", "mAP@all"): text,
+        ("scenes-mir", "mAP@10"): text.replace("10.00", "5.00"),
+    }
+
+
+def test_effects_stand_beside_the_published_differences():
+    base = np.linspace(0, 0.5, QUERIES)
+    results = [made_up(label, base + 0.1 * i, bits=bits) for bits in (16, 32) for i, label in enumerate("ab")]
+    rows = effects(results, "a")
+    rows = rows[rows["metric"] == "map_all"]
+    printed = pd.DataFrame(
+        {
+            "method": ["a", "b", "a", "b"],
+            "dataset": "scenes-mir",
+            "bits": [16, 16, 32, 32],
+            "metric": "map_all",
+            "published": [50.0, 53, 60, np.nan],
+        }
+    )
+    (line,) = published_effects(rows, {1: printed}).to_dict("records")
+    assert line[("difference", 16)] == pytest.approx(10) and line[("verdict", 32)] == "better"
+    assert line[("published", 16)] == 3 and np.isnan(line.get(("published", 32), np.nan))
+    nothing = published_effects(rows, {1: printed.assign(published=np.nan)})
+    assert list(nothing.columns.unique(0)) == ["difference", "verdict"]

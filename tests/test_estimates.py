@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
-import numpy as np
 import open_clip
 import pandas as pd
 import pytest
@@ -25,7 +23,6 @@ from ctrh.paper.estimates import (
     disk_rows,
     estimate_rows,
 )
-from ctrh.paper.study_plots import hours_of_steps
 from ctrh.paper.timing import measured_apart
 from profiles.paper import PROFILE as PAPER
 
@@ -119,12 +116,3 @@ def test_what_another_photo_keeps_is_its_pixels_and_a_little(monkeypatch):
 def test_a_step_is_measured_in_a_process_of_its_own():
     found = measured_apart(estimates._measure, (VIEW, 1, "cpu"))
     assert 0 < found["seconds"] < 60 and found["megabytes"] > 0 and found["growth"] == 0
-
-
-def test_marks_show_the_hours():
-    rows = estimate_rows(PAPER, ONE_SECOND)
-    ax = hours_of_steps(plt.figure().subplots(), rows)
-    shown = np.concatenate([marks.get_offsets()[:, 0] for marks in ax.collections])
-    assert np.sort(shown).tolist() == pytest.approx(np.sort(rows.hours).tolist())
-    assert [label.get_text() for label in ax.get_yticklabels()] == list(STEPS)
-    plt.close(ax.figure)

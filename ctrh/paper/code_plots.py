@@ -1,11 +1,18 @@
-"""Retrieval scores over code lengths."""
+"""Retrieval scores over code lengths, and what changes are worth."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from ctrh.paper.style import colour, marker
+from ctrh.paper.style import GREEN, GREY, RED, colour, marker
+
+# Of differences, and of claims.
+SHADES = {"better": GREEN, "worse": RED, "undecided": GREY, "holds": GREEN, "does not hold": RED}
 
 
 def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
@@ -19,4 +26,34 @@ def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
         ax.plot(line["bits"], line["mean"], marker=marker(label, number), color=shade, label=label)
         ax.fill_between(line["bits"], line["low"], line["high"], color=shade, alpha=0.15, linewidth=0)
     ax.set(xlabel="bits", ylabel="mAP (%)", xticks=sorted(table["bits"].unique()))
+    return ax
+
+
+def table_curves(fig: Figure, tables: Mapping[int, pd.DataFrame], name: str) -> np.ndarray:
+    """Tables of the article as :func:`score_by_bits`: a row a table, a column a data set, one legend; the axes."""
+    datasets = next(iter(tables.values()))["dataset"].unique()
+    axes = fig.subplots(len(tables), len(datasets), squeeze=False)
+    for line, table in zip(axes, tables.values(), strict=True):
+        title = "mAP@" + table["metric"].iloc[0].removeprefix("map_")
+        for ax, dataset in zip(line, datasets, strict=True):
+            rows = table[table["dataset"] == dataset]
+            score_by_bits(ax, rows, name).set(title=dataset, ylabel=f"{title} (%)")
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return axes
+
+
+def effect_dots(ax: Axes, rows: pd.DataFrame, name: str = "label") -> Axes:
+    """A dot for each change with its interval, the first on top, coloured by the verdict; × where codes collapsed.
+
+    ``rows``: ``name``, ``difference``, ``low``, ``high`` (NaN: a dot alone), ``verdict`` and ``note``.
+    """
+    for place, row in enumerate(rows.itertuples()):
+        shade = SHADES[row.verdict]
+        ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
+        ax.plot(row.difference, place, "X" if row.note else "o", color=shade, markersize=4)
+    ax.axvline(0, color="#262626", linewidth=0.8)
+    ax.set(yticks=range(len(rows)), yticklabels=rows[name], ylim=(len(rows) - 0.5, -0.5))
+    ax.set_xlabel("points of mAP")
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
     return ax

@@ -1,18 +1,23 @@
-"""What a change is worth: differences of paired runs, each with its interval."""
+"""What a change is worth: differences of paired runs, each with its interval, and the tables that show them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from ctrh.paper.runs import RunResult, average_precisions
-from ctrh.paper.statistics import VERDICTS, interval, verdict
+from ctrh.paper.statistics import interval, verdict
 from ctrh.retrieval.codes import code_statistics
 
 # (data set, bits, metric, label) -> seed -> (Q,) average precisions in percent.
 Precisions = dict[tuple[str, int, str, str], dict[int, np.ndarray]]
+
+
+def label_of(result: RunResult) -> str:
+    return result.run.label or result.run.method
 
 
 def precisions(results: Iterable[RunResult]) -> Precisions:
@@ -24,7 +29,7 @@ def precisions(results: Iterable[RunResult]) -> Precisions:
     for result in results:
         run = result.run
         for metric, ap in average_precisions(result.scores).items():
-            seeds = found.setdefault((run.data.name, run.bits, metric, run.label or run.method), {})
+            seeds = found.setdefault((run.data.name, run.bits, metric, label_of(result)), {})
             if run.seed in seeds:
                 raise ValueError(f"two runs are called {run}")
             seeds[run.seed] = 100 * ap
@@ -62,57 +67,44 @@ def differences(results: Sequence[RunResult], name: str | None, over: str) -> pd
     return pd.DataFrame(rows)
 
 
-def effects(results: Sequence[RunResult], over: str) -> pd.DataFrame:
-    """:func:`differences` of every ``label``, with a ``note`` of how many of its trainings have collapsed."""
-    rows = differences(results, None, over).rename(columns={"method": "label"})
-    lost = collapses(results)
-    notes = [_note(lost.get((row.dataset, row.bits, row.label), 0), row.seeds) for row in rows.itertuples()]
+def effects(results: Sequence[RunResult], over: str, label: str | None = None) -> pd.DataFrame:
+    """:func:`differences` of every ``label`` (or one), with a ``note`` of how many of its trainings have collapsed."""
+    rows = differences(results, label, over).rename(columns={"method": "label"})
+    flat = collapses(result for result in results if label in (None, label_of(result)))
+    counts = [flat[row.dataset, row.bits, row.label] for row in rows.itertuples()]
+    notes = [f"collapsed: {count} of {seeds}" if count else "" for count, seeds in zip(counts, rows["seeds"])]
     return rows.assign(note=notes)
 
 
-def counted(rows: pd.DataFrame) -> str:
-    """ "better in 3, undecided in 5, worse in 0 of 8": the verdicts of rows of :func:`effects`."""
-    counts = ", ".join(f"{each} in {(rows['verdict'] == each).sum()}" for each in VERDICTS)
-    return f"{counts} of {len(rows)}"
+def collapses(results: Iterable[RunResult]) -> Counter[tuple[str, int, str]]:
+    """(data set, bits, label) -> of how many runs the codes have collapsed."""
+    flat = [result for result in results if code_statistics(result.database_codes).collapsed]
+    return Counter((result.run.data.name, result.run.bits, label_of(result)) for result in flat)
 
 
-def listed(rows: pd.DataFrame, name: str = "label") -> str:
-    """Rows of :func:`effects` as a list in Markdown, a line for each ``name``: the points on every data set, verdicts."""
-    lines = []
-    for label, part in rows.groupby(name, sort=False):
-        texts = [
-            f"{row.dataset} {_points(row.difference)}{_span(row)}{', ' + row.note if row.note else ''}"
-            for row in part.itertuples()
-        ]
-        lines.append(f"- **{label}**: {'; '.join(texts)}")
-    return "\n".join(lines)
+def effect_table(rows: pd.DataFrame, index: Sequence[str] = ("label",)) -> pd.DataFrame:
+    """Rows of :func:`effects` at one length as text, a column for each data set and metric."""
+    texts = [
+        f"{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f}) {row.verdict} {row.note}".rstrip()
+        for row in rows.itertuples()
+    ]
+    rows = rows.assign(text=texts, metric=_titles(rows))
+    return rows.pivot_table("text", list(index), ["dataset", "metric"], aggfunc="first", sort=False)
 
 
-def _span(row) -> str:
-    return f" ({_points(row.low)} to {_points(row.high)}: {row.verdict})"
+def published_effects(rows: pd.DataFrame, tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
+    """Rows of :func:`effects` over code lengths beside the same differences of the article's ``tables``
+    (:func:`ctrh.paper.tables.article_tables`): columns ``difference``, ``verdict``, ``published``, each by ``bits``."""
+    printed = pd.concat(table.rename(columns={table.columns[0]: "label"}) for table in tables.values())
+    printed, keys = printed.set_index("label"), ["dataset", "bits", "metric"]
+    for name in ("label", "over"):
+        numbers = printed[[*keys, "published"]].rename_axis(name).rename(columns={"published": f"of {name}"})
+        rows = rows.merge(numbers, on=[*keys, name], how="left")
+    rows = rows.assign(published=rows["of label"] - rows["of over"], metric=_titles(rows))
+    values, index = ["difference", "verdict", "published"], ["dataset", "metric", "label", "over"]
+    table = rows.pivot_table(values, index, "bits", aggfunc="first", sort=False)
+    return table[[name for name in values if name in table]]
 
 
-def _points(value: float) -> str:
-    return f"{round(value, 1) + 0:+.1f}"  # no "-0.0"
-
-
-def collapses(results: Iterable[RunResult]) -> dict[tuple[str, int, str], int]:
-    """(data set, bits, label) -> of how many runs the codes have collapsed; only those with some."""
-    found: dict[tuple[str, int, str], int] = {}
-    for result in results:
-        if code_statistics(result.database_codes).collapsed:
-            key = (result.run.data.name, result.run.bits, result.run.label or result.run.method)
-            found[key] = found.get(key, 0) + 1
-    return found
-
-
-def collapses_in_words(results: Sequence[RunResult]) -> str:
-    """ "Codes have collapsed in 2 of 96 runs: ...", with the label, data set and bits of each."""
-    found = collapses(results)
-    listed = [f"{label} ({name}, {bits} bits: {count})" for (name, bits, label), count in found.items()]
-    rest = f": {'; '.join(listed)}." if listed else "."
-    return f"Codes have collapsed in {sum(found.values())} of {len(results)} runs{rest}"
-
-
-def _note(collapsed: int, runs: int) -> str:
-    return f"collapsed: {collapsed} of {runs}" if collapsed else ""
+def _titles(rows: pd.DataFrame) -> pd.Series:
+    return rows["metric"].str.replace("map_", "mAP@")

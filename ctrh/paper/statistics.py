@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.stats import t as student
 
-VERDICTS = ("better", "undecided", "worse")
 RESAMPLES = 10_000
 
 

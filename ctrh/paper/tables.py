@@ -192,8 +192,32 @@ def save_texts(file: str, profile: Profile, frames: Mapping[str, pd.DataFrame]) 
     return markdown
 
 
-def saved_tables(numbers: Iterable[int], profile: Profile) -> str:
-    """The Markdown of the article's tables ``numbers`` that :func:`save_table` has written as ``table4`` and so on."""
-    folder = results_dir(profile.name)
-    texts = {number: (folder / f"table{number}.md").read_text(encoding="utf-8") for number in numbers}
-    return "\n".join(f"**Table {number}.** {text}" for number, text in texts.items())
+def article_tables(
+    rows: pd.DataFrame, numbers: Iterable[int], profile: Profile, stands_for: Mapping[str, str]
+) -> dict[int, pd.DataFrame]:
+    """:func:`article_table` of labelled ``rows``, each label beside the article's row that it ``stands_for``."""
+    ours = {article: label for label, article in stands_for.items() if label in set(rows["label"])}
+    rows, tables = rows.assign(label=rows["label"].replace(stands_for)), {}
+    for number in numbers:
+        table = article_table(rows, number, profile, "label")
+        tables[number] = table.replace({table.columns[0]: ours})
+    return tables
+
+
+def save_article_tables(
+    tables: Mapping[int, pd.DataFrame], profile: Profile, stands_for: Mapping[str, str]
+) -> str:
+    """Writes :func:`article_tables` as ``table4`` and so on; their Markdown.
+
+    It says what a label stands for wherever there are published numbers.
+    """
+    texts = []
+    for number, table in tables.items():
+        name, published = table.columns[0], table.dropna(subset="published")
+        printed = {
+            x: f"{x} (published: {stands_for[x]})" for x in published[name].unique() if x in stands_for
+        }
+        save_table(table, f"table{number}", profile, name, score_titles(profile), printed)
+        text = (results_dir(profile.name) / f"table{number}.md").read_text(encoding="utf-8")
+        texts.append(f"**Table {number}.** {text}")
+    return "\n".join(texts)

@@ -10,12 +10,10 @@ from typing import Any
 import pandas as pd
 
 from ctrh.paper.effects import effects
-from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.studies.ablation import with_refinement
-from ctrh.paper.tables import score_titles
 
-DEFAULT = "CTRH"
 UNSUPERVISED = ("LSH", "SH", "ITQ")
 
 
@@ -36,28 +34,25 @@ class Reading:
     settings: dict[str, Any] = field(default_factory=dict)
     rates: float = 1.0
 
+    @property
+    def label(self) -> str:
+        return f"{self.where}: {self.other}"
 
-def readings(profile: Profile) -> tuple[Reading, ...]:
+
+def readings(profile: Profile) -> list[Reading]:
     """All places, in the order of the equations, and how else each can be read."""
-    # WSHRCA's turns of 2 epochs out of 80, in proportion.
-    turn = max(1, round(profile.train.epochs / 40))
-    return (
+    heads, ratio = profile.heads, profile.ffn_ratio
+    turn = max(1, round(profile.train.epochs / 40))  # WSHRCA's turns of 2 epochs out of 80, in proportion
+    turns = f"{turn} epoch{'s' if turn > 1 else ''} each in turn"
+    all_readings = [
         Reading("Eq. (5)", "τ = 2", "τ = 1", refine={"tau": 1.0}),
         Reading("Eq. (5)", "τ = 2", "τ = 100", refine={"tau": 100.0}),
         Reading("Eq. (8)", "weighted F_m", "unweighted F_m", refine={"weighted": False}),
         Reading("Eq. (10)", "text features as they come", "of mean length 1", settings={"text_length": 1.0}),
-        *(
-            Reading("Eq. (11)", f"heads: {profile.heads}", f"heads: {heads}", settings={"heads": heads})
-            for heads in (1, 8)
-            if heads != profile.heads
-        ),
-        *(
-            Reading(
-                "Eq. (14)", f"FFN: {profile.ffn_ratio} D", f"FFN: {ratio} D", settings={"ffn_ratio": ratio}
-            )
-            for ratio in (1, 4)
-            if ratio != profile.ffn_ratio
-        ),
+        Reading("Eq. (11)", f"heads: {heads}", "heads: 1", settings={"heads": 1}),
+        Reading("Eq. (11)", f"heads: {heads}", "heads: 8", settings={"heads": 8}),
+        Reading("Eq. (14)", f"FFN: {ratio} D", "FFN: 1 D", settings={"ffn_ratio": 1}),
+        Reading("Eq. (14)", f"FFN: {ratio} D", "FFN: 4 D", settings={"ffn_ratio": 4}),
         Reading("Eq. (16), (17)", "mean over pairs", "sum over pairs", losses={"reduction": "sum"}),
         Reading("Eq. (17)", "r is trained too", "r is a target", losses={"similarity_into_text": False}),
         Reading("Eq. (18)", "A: mean of heads", "A: sum of heads", settings={"head_reduction": "sum"}),
@@ -66,58 +61,37 @@ def readings(profile: Profile) -> tuple[Reading, ...]:
         Reading("Eq. (18)", "γ = 1", "γ = 2", losses={"gamma": 2.0}),
         Reading("Eq. (18)", "β = 1/C", "β: inverse frequency", losses={"beta": "inverse_frequency"}),
         Reading("Eq. (19)", "the 10 at (16)", "the 10 at (17)", losses={"weights": (1.0, 1.0, 10.0, 15.0)}),
-        Reading(
-            "training",
-            "joint",
-            f"{turn} epoch{'s' if turn > 1 else ''} each in turn",
-            settings={"alternate": turn},
-        ),
+        Reading("training", "joint", turns, settings={"alternate": turn}),
         Reading("training", "learning rates", "rates / 10", rates=0.1),
         Reading("training", "learning rates", "rates × 10", rates=10.0),
-    )
-
-
-def label_of(reading: Reading) -> str:
-    return f"{reading.where}: {reading.other}"
+    ]
+    # What the profile does anyhow is no other reading.
+    return [reading for reading in all_readings if reading.chosen != reading.other]
 
 
 def reading_runs(profile: Profile) -> list[Run]:
-    """CTRH as it is read by default, labelled ``DEFAULT``, and with one of :func:`readings` changed at a time."""
-    grid = product(profile.datasets, (None, *readings(profile)), profile.seeds)
-    return [_run(profile, dataset, reading, seed) for dataset, reading, seed in grid]
-
-
-def _run(profile: Profile, dataset: DatasetSettings, reading: Reading | None, seed: int) -> Run:
-    name, bits = dataset.data.name, profile.study.bits
-    if reading is None:
-        return make_run(profile, name, "CTRH", bits, seed, label=DEFAULT)
-    full = default_settings("CTRH", profile, dataset)
-    train = full.train if reading.rates == 1 else full.train.faster(reading.rates)
-    settings = replace(full, losses=replace(full.losses, **reading.losses), train=train, **reading.settings)
-    run = make_run(profile, name, "CTRH", bits, seed, settings=settings, label=label_of(reading))
-    return with_refinement(run, **reading.refine)
+    """CTRH as it is read by default, and with one of :func:`readings` changed at a time, labelled by it."""
+    default = Reading("", "", "")
+    runs = []
+    for dataset, reading, seed in product(profile.datasets, (default, *readings(profile)), profile.seeds):
+        full = default_settings("CTRH", profile, dataset)
+        train = full.train if reading.rates == 1 else full.train.faster(reading.rates)
+        losses = replace(full.losses, **reading.losses)
+        settings = replace(full, losses=losses, train=train, **reading.settings)
+        label = "CTRH" if reading is default else reading.label
+        bits = profile.study.bits
+        run = make_run(profile, dataset.data.name, "CTRH", bits, seed, settings=settings, label=label)
+        runs.append(with_refinement(run, **reading.refine))
+    return runs
 
 
 def reading_effects(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
     """The rows of :func:`ctrh.paper.effects.effects` against the default, behind ``where``, ``chosen`` and ``other``."""
-    rows = effects(results, DEFAULT)
-    places = {label_of(reading): reading for reading in readings(profile)}
-    told = [(place.where, place.chosen, place.other) for place in rows["label"].map(places)]
-    return pd.concat([pd.DataFrame(told, columns=["where", "chosen", "other"]), rows], axis=1)
-
-
-def effects_table(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """The rows of :func:`reading_effects` as text, a line a reading, a column for each data set and score."""
-    titles = {metric: title.split(" ")[0] for metric, title in score_titles(profile).items()}
-    bounds = [
-        "" if row.low != row.low else f" ({row.low:+.1f} to {row.high:+.1f})" for row in rows.itertuples()
-    ]
-    notes = rows["note"].where(rows["note"] == "", ", " + rows["note"])
-    texts = rows.assign(
-        text=rows["difference"].map("{:+.2f}".format) + bounds + notes, metric=rows["metric"].map(titles)
-    )
-    index, columns = ["where", "chosen", "other"], ["dataset", "metric"]
-    return texts.pivot_table("text", index, columns, aggfunc="first", sort=False)
+    rows = effects(results, "CTRH")
+    places = {reading.label: reading for reading in readings(profile)}
+    for i, name in enumerate(("where", "chosen", "other")):
+        rows.insert(i, name, [getattr(places[label], name) for label in rows["label"]])
+    return rows
 
 
 def feature_runs(profile: Profile) -> list[Run]:
@@ -132,11 +106,3 @@ def feature_runs(profile: Profile) -> list[Run]:
         other = replace(run.inputs, backbone=name)
         runs += [run, replace(run, inputs=other, label=f"{method} on {label}")]
     return runs
-
-
-def feature_effects(results: Sequence[RunResult]) -> pd.DataFrame:
-    """:func:`ctrh.paper.effects.effects` of the other features over the guide's, for each method of :func:`feature_runs`."""
-    frames = [
-        effects([each for each in results if each.run.method == method], method) for method in UNSUPERVISED
-    ]
-    return pd.concat(frames, ignore_index=True)

@@ -8,14 +8,11 @@ from itertools import product
 
 import pandas as pd
 
-from ctrh.guide.quality import tag_quality
 from ctrh.paper.effects import collapses, effects
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.studies.ablation import with_refinement, with_tag_balance
 from ctrh.paper.tables import over_seeds
-from ctrh.paper.tag_tables import tag_config
-from ctrh.paper.tasks import photos_of, tags_of
 
 PARAMETERS = {"α": "share of fine-tuned weights, (2)", "ε": "margin of (16)", "λ4": "weight of (18)"}
 
@@ -24,9 +21,11 @@ def values_of(profile: Profile) -> dict[str, tuple[float, ...]]:
     """The values that each of ``PARAMETERS`` takes, ascending: those of the study, and the article's of every data set,
     which the others are compared with."""
     study = profile.study
-    own = [chosen_values(dataset) for dataset in profile.datasets]
-    tried = dict(zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True))
-    return {name: tuple(sorted({*values, *(each[name] for each in own)})) for name, values in tried.items()}
+    values = {}
+    for parameter, tried in zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True):
+        chosen = {chosen_values(dataset)[parameter] for dataset in profile.datasets}
+        values[parameter] = tuple(sorted({*tried, *chosen}))
+    return values
 
 
 def chosen_values(dataset: DatasetSettings) -> dict[str, float]:
@@ -36,46 +35,37 @@ def chosen_values(dataset: DatasetSettings) -> dict[str, float]:
 
 
 def sensitivity_runs(profile: Profile) -> list[Run]:
-    """CTRH with one parameter changed at a time, labelled "ε = 0.7", on all data sets and seeds."""
-    return [
-        changed(profile, dataset.data.name, parameter, value, seed)
-        for dataset in profile.datasets
-        for parameter, values in values_of(profile).items()
-        for value, seed in product(values, profile.seeds)
-    ]
-
-
-def changed(profile: Profile, dataset: str, parameter: str, value: float, seed: int) -> Run:
-    """The profile's CTRH at the studies' length, with ``value`` for one of ``PARAMETERS``."""
-    settings = default_settings("CTRH", profile, profile.dataset(dataset))
-    if parameter == "ε":
-        settings = replace(settings, losses=replace(settings.losses, margin=value))
-    elif parameter == "λ4":
-        settings = replace(settings, losses=with_tag_balance(settings.losses, value))
-    elif parameter != "α":
-        raise ValueError(f"no parameter is called {parameter!r}: choose one of {', '.join(PARAMETERS)}")
-    label = _label(parameter, value)
-    run = make_run(profile, dataset, "CTRH", profile.study.bits, seed, settings=settings, label=label)
-    return with_refinement(run, alpha=value) if parameter == "α" else run
+    """CTRH at the studies' length with one parameter changed at a time, labelled "ε = 0.7", on all data sets and seeds."""
+    runs = []
+    for dataset in profile.datasets:
+        full = default_settings("CTRH", profile, dataset)
+        for parameter, values in values_of(profile).items():
+            for value, seed in product(values, profile.seeds):
+                losses = {
+                    "α": full.losses,
+                    "ε": replace(full.losses, margin=value),
+                    "λ4": with_tag_balance(full.losses, value),
+                }
+                settings, label = replace(full, losses=losses[parameter]), f"{parameter} = {value:g}"
+                where = (dataset.data.name, "CTRH", profile.study.bits, seed)
+                run = make_run(profile, *where, settings=settings, label=label)
+                runs.append(with_refinement(run, alpha=value) if parameter == "α" else run)
+    return runs
 
 
 def figure9(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
-    """The points of Figure 9: ``parameter``, ``value``, ``dataset``, ``bits``, ``metric``, ``mean``, ``low``, ``high``,
-    ``seeds``, ``chosen`` (the article's value) and ``collapsed``, in how many runs the codes did.
+    """The points of Figure 9: mean and interval, whether the value is the article's (``chosen``), ``collapsed`` runs.
 
     The article draws these curves and prints none of their numbers.
     """
     rows = pd.concat([result.rows() for result in results], ignore_index=True)
     table = over_seeds(rows[rows["metric"] == f"map_{profile.top}"], ["label", "dataset", "bits", "metric"])
-    parts = table["label"].str.split(" = ", expand=True)
-    table = table.assign(parameter=parts[0], value=parts[1].astype(float))
-    lost = collapses(results)
-    own = [
-        chosen_values(profile.dataset(row.dataset))[row.parameter] == row.value for row in table.itertuples()
-    ]
-    count = [lost.get((row.dataset, row.bits, row.label), 0) for row in table.itertuples()]
-    first = ["parameter", "value", "dataset", "bits", "metric", "mean", "low", "high", "seeds"]
-    return table[first].assign(chosen=own, collapsed=count)
+    labels, counts = table["label"].str.split(" = ", expand=True), collapses(results)
+    table = table.assign(parameter=labels[0], value=labels[1].astype(float))
+    article = {dataset.data.name: chosen_values(dataset) for dataset in profile.datasets}
+    table["chosen"] = [article[row.dataset][row.parameter] == row.value for row in table.itertuples()]
+    table["collapsed"] = [counts[row.dataset, row.bits, row.label] for row in table.itertuples()]
+    return table[["parameter", "value", *table.columns[1:-4], "chosen", "collapsed"]]
 
 
 def best_values(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
@@ -84,39 +74,18 @@ def best_values(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
     Columns ``dataset``, ``parameter``, ``best``, ``article``, and how far the best is ahead of the article's:
     ``difference``, ``low``, ``high`` in points, ``verdict`` as :func:`ctrh.paper.effects.effects` has it.
     """
-    lines = []
-    for dataset in profile.datasets:
-        for parameter, own in chosen_values(dataset).items():
-            mine = [
-                result
-                for result in results
-                if result.run.data == dataset.data and result.run.label.startswith(f"{parameter} = ")
-            ]
-            rows = effects(mine, _label(parameter, own))
-            ahead = rows[rows["metric"] == f"map_{profile.top}"].sort_values("difference").iloc[-1]
-            line = {"dataset": dataset.data.name, "parameter": parameter, "best": own, "article": own}
-            same = {"difference": 0.0, "low": 0.0, "high": 0.0, "verdict": "the same"}
-            if ahead["difference"] > 0:
-                same = {name: ahead[name] for name in same} | {"best": float(ahead["label"].split(" = ")[1])}
-            lines.append(line | same)
-    return pd.DataFrame(lines)
-
-
-def tag_quality_rows(profile: Profile) -> pd.DataFrame:
-    """What α does to the tags: ``dataset``, ``alpha``, ``precision`` of the replaced tags over the training photos, pooled,
-    in percent. Empty where the truth is not known.
-    """
     rows = []
-    for dataset, alpha in product(profile.datasets, profile.study.alphas):
-        photos = photos_of(dataset.data)
-        if photos.truth is None:
-            continue
-        train = photos.split.train
-        given = tags_of(photos, dataset.data, tag_config(profile, dataset, alpha))[train]
-        quality = tag_quality(given, photos.truth[train])
-        rows.append((dataset.data.name, alpha, 100 * quality.precision_micro))
-    return pd.DataFrame(rows, columns=["dataset", "alpha", "precision"])
-
-
-def _label(parameter: str, value: float) -> str:
-    return f"{parameter} = {value:g}"
+    for dataset in profile.datasets:
+        mine = [result for result in results if result.run.data == dataset.data]
+        for parameter, value in chosen_values(dataset).items():
+            panel = [result for result in mine if result.run.label.startswith(f"{parameter} = ")]
+            others = effects(panel, f"{parameter} = {value:g}")
+            others = others[others["metric"] == f"map_{profile.top}"]
+            best = others.loc[others["difference"].idxmax()]
+            row = {"dataset": dataset.data.name, "parameter": parameter, "best": value, "article": value}
+            row |= {"difference": 0.0, "low": 0.0, "high": 0.0, "verdict": "the same"}
+            if best["difference"] > 0:
+                row["best"] = float(best["label"].split(" = ")[1])
+                row |= best[["difference", "low", "high", "verdict"]].to_dict()
+            rows.append(row)
+    return pd.DataFrame(rows)
