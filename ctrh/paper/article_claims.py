@@ -70,9 +70,8 @@ def _contrasts(row) -> tuple[Contrast, ...]:
 def _of_parameter(row, profile: Profile, chosen: float) -> tuple[tuple[Contrast, ...], ...]:
     """What Figure 9 says of a parameter: an option for each value that may be the best, against the others."""
     values = sensitivity.values_of(profile)[row.more]
-    cells = {
-        x: Cell(row.study, f"{row.more} = {x:g}", row.dataset, profile.study.bits, row.metric) for x in values
-    }
+    about = row.dataset, profile.study.bits, row.metric
+    cells = {x: Cell(row.study, f"{row.more} = {x:g}", *about) for x in values}
     ends = (values[0], values[-1]) if row.how == "inside" else [x for x in values if x != chosen]
     best = [x for x in values if x not in ends]
     return tuple(tuple(Contrast((cells[x],), (cells[end],)) for end in ends) for x in best)

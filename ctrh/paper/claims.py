@@ -31,7 +31,7 @@ class Cell(NamedTuple):
 
 
 class Estimate(NamedTuple):
-    """A number that comes with its own bounds (95 %), such as a median time."""
+    """A number with its own bounds (95 %), such as a median time."""
 
     value: float
     low: float

@@ -73,8 +73,7 @@ def ranked(
 
 def side_by_side(results: Sequence[RunResult], queries: Sequence[int], count: int = 10) -> pd.DataFrame:
     """:func:`nearest` of several results, query by query, in the order of ``queries`` and ``results``."""
-    parts = [nearest(result, [query], count) for query in queries for result in results]
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat([nearest(x, [query], count) for query in queries for x in results], ignore_index=True)
 
 
 def order_agreement(table: pd.DataFrame) -> pd.DataFrame:

@@ -26,8 +26,7 @@ def precision_rows(results: Iterable[RunResult], last: int = 1000) -> pd.DataFra
 
     def curve(result: RunResult) -> dict[str, np.ndarray]:
         scores = result.scores
-        shown = np.flatnonzero(scores.ns <= min(last, len(result.database_codes)))
-        shown = shown[drawn(len(shown))]
+        shown = drawn(np.searchsorted(scores.ns, min(last, len(result.database_codes)), side="right"))
         return {"n": scores.ns[shown], "precision": 100 * scores.precision_at[shown]}
 
     return _over_seeds(results, curve).astype({"n": int})
@@ -117,7 +116,7 @@ def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
         # In grey for the legend: shapes are lengths, colours are methods.
         ax.plot([], [], shape, color=GREY, label=f"{bits} bits")
     ax.axvline(0, color="black", linewidth=0.8)
-    ax.set(yticks=range(len(methods)), yticklabels=methods, xlabel="difference (points)")
-    ax.set_ylim(len(methods) - 0.5, -0.5)
+    places = {"yticks": range(len(methods)), "yticklabels": methods, "ylim": (len(methods) - 0.5, -0.5)}
+    ax.set(**places, xlabel="difference (points)")
     ax.grid(False, axis="y")
     return ax

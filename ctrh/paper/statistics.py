@@ -13,11 +13,10 @@ RESAMPLES = 10_000
 def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, float]:
     """(S, Q) values of S seeds and Q queries -> their mean, and bounds of what others would give, with ``level``.
 
-    Two seeds or more: a crossed layout of two random effects without replication. The squared half-width is the sum of
-    t^2 MS/(SQ) over seeds and queries, each with the t of its own degrees of freedom (Banerjee, "Approximate confidence
-    interval for linear functions of means of k populations when the population variances are not equal", 1960): a seed
-    variance that is small by chance is never taken for none. It covers at least as often as it says, and more often
-    where seeds do not matter (99 % for 95 % at S = 2).
+    Two seeds or more: two crossed random effects. The squared half-width is the sum of t^2 MS/(SQ) over seeds and
+    queries, each with the t of its own degrees of freedom (Banerjee, "Approximate confidence interval for linear
+    functions of means of k populations when the population variances are not equal", 1960): a seed variance that is
+    small by chance is never taken for none. Where seeds do not matter it covers more than it says (S = 2: 99 for 95 %).
 
     One seed: a percentile bootstrap over queries, which says nothing of other trainings; endless for a single query.
     One query: seeds only. Raises ``ValueError`` where there is no value.
@@ -42,10 +41,7 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, flo
 
 
 def half_width(spread, count, level: float = 0.95):
-    """Half of Student's interval for a mean of ``count`` independent values of standard deviation ``spread``.
-
-    Both broadcast; NaN for a single value. Over seeds alone it tells what other trainings would change.
-    """
+    """Half of Student's interval for a mean of ``count`` values of standard deviation ``spread``; NaN for one value."""
     count = np.asarray(count)
     freedom = np.where(count > 1, count - 1.0, np.nan)
     return student.ppf((1 + level) / 2, freedom) * spread / np.sqrt(count)
@@ -60,5 +56,4 @@ def verdict(low: float, high: float) -> str:
 def _counts(queries: int) -> np.ndarray:
     """(RESAMPLES, Q): how often each query is drawn, Q at a time with replacement; the same for every comparison."""
     generator = np.random.default_rng(0)
-    share = np.full(queries, 1 / queries)
-    return generator.multinomial(queries, share, size=RESAMPLES).astype(float)
+    return generator.multinomial(queries, np.full(queries, 1 / queries), size=RESAMPLES).astype(float)
