@@ -213,7 +213,9 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
     model, empty, file = tmp_path / "model", tmp_path / "empty", folder / "tags.csv"
     (empty / "images").mkdir(parents=True)
     model_folder.begin(model)
-    model_folder.finish(model, {"encoder": {}, "method": "CTRH"})
+    about = {"method": "CTRH", "encoder": {}, "backbone_key": "", "folder": ""}
+    model_folder.finish(model, about)
+    model_folder.finish(empty, {"encoder": {}})
     fit = ["fit", folder, "--out", tmp_path / "out"]
     cases = {
         "not a folder": ["refine", tmp_path / "nowhere"],
@@ -227,10 +229,12 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
         "holds something else": ["fit", folder, "--out", folder],
         "cannot be written": ["refine", folder, "--out", "/proc/out.csv"],
         "cannot take 99 queries": [*fit, "--queries", "99"],
-        "no complete model": ["search", empty, file],
+        "no complete model": ["search", folder, file],
+        "config.json is damaged ('method')": ["search", empty, file],
+        "a table is a file": ["refine", folder, "--out", folder],
         "not a picture": ["search", model, file],
         "no such file": ["search", model, tmp_path / "gone.jpg"],
-        "a sheet is a picture": ["search", model, "--text", "red", "--sheet", tmp_path / "sheet"],
+        "a sheet is a file .png": ["search", model, "--text", "red", "--sheet", tmp_path / "sheet"],
         "an encoder is a file": ["export", model, tmp_path / "encoder.bin"],
     }
     script = (

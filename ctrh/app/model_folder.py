@@ -48,6 +48,13 @@ def check_out(out: Path) -> None:
     check_writable(out)
 
 
+def check_file(path: Path, kind: str, *suffixes: str) -> None:
+    """Raises ``ValueError`` unless ``path`` can be written as a file ``kind``, ending in one of ``suffixes`` if any."""
+    if path.is_dir() or (suffixes and path.suffix.lower() not in suffixes):
+        raise ValueError(f"{kind} is a file{' or'.join(f' {suffix}' for suffix in suffixes)}, got {path}")
+    check_writable(path)
+
+
 def check_writable(path: Path) -> None:
     """Raises ``ValueError`` if nothing can be made where ``path`` is or is to be."""
     folder = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
@@ -91,14 +98,15 @@ def read_config(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} holds no complete model: make one with python -m ctrh fit FOLDER --out {path}")
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
-        version, files = config.get("version", 0), config["files"] if "version" in config else {}
+        version = config.get("version", 0)
         if version != VERSION:
             age, remedy = ("a newer", "update ctrh") if version > VERSION else ("an older", again)
             raise ValueError(f"{path} was written by {age} ctrh (version {version}, this one reads {VERSION}): {remedy}")
+        config = {key: config[key] for key in ("method", "encoder", "backbone_key", "folder", "files")}
         config["encoder"] = EncoderSpec(**config["encoder"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path / CONFIG} is damaged ({error}): {again}") from error
-    for name, digest in files.items():
+    for name, digest in config["files"].items():
         if not (path / name).is_file():
             raise ValueError(f"{path / name} is missing: {again}")
         if sha256(path / name) != digest:

@@ -7,16 +7,14 @@ from inspect import isfunction
 from pathlib import Path
 
 from ctrh.app.inputs import say
-from ctrh.app.model_folder import check_writable, read_config
+from ctrh.app.model_folder import check_file, read_config
 
 
 def run(args: Namespace) -> None:
     method = read_config(Path(args.model))["method"]
     if method in ("LSH", "SH", "ITQ"):
         raise ValueError(f"{method} is no network that could be exported: fit with another --method")
-    if Path(args.out).suffix not in (".pt2", ".onnx"):
-        raise ValueError(f"an encoder is a file .pt2 (PyTorch) or .onnx, got {args.out}")
-    check_writable(Path(args.out))
+    check_file(Path(args.out), "an encoder", ".pt2", ".onnx")
     # PyTorch takes seconds: only now, when what can be wrong with model and file has been said.
     import numpy as np
     import torch

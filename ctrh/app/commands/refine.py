@@ -8,16 +8,14 @@ from argparse import Namespace
 from pathlib import Path
 
 from ctrh.app.inputs import encoder_spec, read_photos, say, tag_rows
-from ctrh.app.model_folder import check_writable
+from ctrh.app.model_folder import check_file
 from ctrh.data.tables import inert, write_table
 
 
 def run(args: Namespace) -> None:
     spec = encoder_spec(args)
     if args.out is not None:
-        if Path(args.out).is_dir():
-            raise ValueError(f"{args.out} is a folder: give --out a file")
-        check_writable(Path(args.out))
+        check_file(Path(args.out), "a table")
     photos = read_photos(args)
     # From here on nothing can be wrong any more that a user could have been told without waiting for PyTorch.
     from ctrh.app.photo_search import guide_of

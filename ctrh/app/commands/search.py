@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ctrh.app.inputs import say
-from ctrh.app.model_folder import check_writable, read_config
+from ctrh.app.model_folder import check_file, read_config
 from ctrh.data.images import BadImageError, open_image, square
 from ctrh.store import replacing
 
@@ -20,7 +20,7 @@ def run(args: Namespace) -> None:
     if args.text is not None and method != "CTRH":
         raise ValueError(f"{method} learns nothing about texts: search by a picture, or fit with --method CTRH")
     if args.sheet:
-        _check_sheet(Path(args.sheet))
+        check_file(Path(args.sheet), "a sheet", ".png", ".jpg", ".jpeg", ".webp")
     if args.text is not None:
         query, title, measure = Image.new("RGB", (TILE, TILE), "white"), args.text, "cosine"
     else:
@@ -42,12 +42,6 @@ def run(args: Namespace) -> None:
         with replacing(args.sheet) as temporary:
             sheet.save(temporary)
         say(f"written: {args.sheet}")
-
-
-def _check_sheet(path: Path) -> None:
-    if path.suffix.lower() not in (".png", ".jpg", ".jpeg", ".webp"):
-        raise ValueError(f"a sheet is a picture such as found.png, got {path}")
-    check_writable(path)
 
 
 def contact_sheet(pictures: list[Image.Image], captions: list[str]) -> Image.Image:
