@@ -118,8 +118,8 @@ def photo_queries(results: Sequence[RunResult], queries: Sequence[int], found: i
 def save_text_queries(rows: pd.DataFrame, profile: str) -> Path:
     """Writes ``text_queries.csv`` among the profile's results: word queries for the explorer.
 
-    ``rows``: as the module says, ``query`` the words and ``ap`` optional. Raises ``ValueError`` for rows that the
-    page could not show: a column missing, or ranks that are not 1, 2, ... for each query, method and length.
+    ``rows``: as the module says, ``ap`` optional. Raises ``ValueError`` for a missing column, and for ranks that are
+    not 1, 2, ... for each query, method and length.
     """
     return save_rows(_checked(rows, "these rows"), TEXT_QUERIES, profile)
 

@@ -40,13 +40,18 @@ def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
     if file == "tag_statistics":
         return [_plain(statistics_table(rows).reset_index())]
     name = rows.columns[0]
-    if (
-        ARTICLE_COLUMNS <= set(rows.columns)
-        and not rows.duplicated([name, "dataset", "bits", "metric"]).any()
-    ):
-        tables = rows.groupby("metric", sort=False)
-        return [_grid(wide(table, name, profile), metric_title(metric)) for metric, table in tables]
-    return [_plain(rows)] if 0 < len(rows) <= MOST_LINES else []
+    keys = [name, "dataset", "bits", "metric"]
+    if not ARTICLE_COLUMNS <= set(rows.columns) or rows.duplicated(keys).any():
+        return [_plain(rows)] if 0 < len(rows) <= MOST_LINES else []
+    found = []
+    for metric, table in rows.groupby("metric", sort=False):
+        title = (
+            f"mAP@{metric.removeprefix('map_')} (%)"
+            if metric.startswith("map_")
+            else metric.replace("_", " ")
+        )
+        found.append(_grid(wide(table, name, profile), title))
+    return found
 
 
 def _plain(rows: pd.DataFrame) -> Grid:
@@ -68,11 +73,6 @@ def _grid(frame: pd.DataFrame, title: str = "", words: Sequence[bool] = ()) -> G
         style = [owner, "words" if words and words[i] else "", "first" if first else ""]
         styles.append(" ".join(filter(None, style)))
     return Grid(title, frame, tuple(styles))
-
-
-def metric_title(metric: str) -> str:
-    """What a metric of the rows is called on the page: "map_1000" -> "mAP@1000 (%)"."""
-    return f"mAP@{metric.removeprefix('map_')} (%)" if metric.startswith("map_") else metric.replace("_", " ")
 
 
 def _text(value: object) -> str:

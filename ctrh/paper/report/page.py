@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
@@ -46,7 +45,6 @@ def build(profile: Profile) -> list[Path]:
         profile=profile,
         results=results,
         explorer=explored,
-        explorer_json=as_script_data(explored.data),
         notebooks=[(title, f"notebooks/{path.stem}.html") for path, (title, _) in notebooks],
         glances=glances(folder, profile),
         data_note=data_note(profile),
@@ -102,12 +100,6 @@ def data_note(profile: Profile) -> str:
     )
 
 
-def as_script_data(data: object) -> Markup:
-    """JSON that can stand inside a script element, whatever words it holds."""
-    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
-    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
-
-
 def render(template: str, **values: object) -> str:
     """A template of the package, filled in; what is put in is escaped."""
     environment = jinja2.Environment(
@@ -117,6 +109,7 @@ def render(template: str, **values: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     # Styles and scripts are the package's own.
     templates = files(__package__) / "templates"
     environment.globals["include"] = lambda name: Markup((templates / name).read_text(encoding="utf-8"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image, ImageOps
@@ -13,20 +12,9 @@ from PIL import Image, ImageOps
 MOST_SVG = 120_000
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """``uri``: the whole picture; ``drawing``: lines on white, which may be inverted where the page is dark."""
-
-    uri: str
-    width: int
-    height: int
-    drawing: bool
-
-
-def embedded(png: Path) -> Embedded:
-    """A figure out of its PNG or, where that is smaller, the SVG beside it, in pixels of the PNG.
-
-    Raises ``OSError`` for a PNG that cannot be read.
+def embedded(png: Path) -> dict:
+    """A figure out of its PNG or, where that is smaller, the SVG beside it: ``uri``, ``width`` and ``height`` in pixels of
+    the PNG, and whether it is a ``drawing``, lines on white. Raises ``OSError`` for a PNG that cannot be read.
     """
     svg = png.with_suffix(".svg")
     text = svg.read_bytes() if svg.exists() else b""
@@ -36,7 +24,7 @@ def embedded(png: Path) -> Embedded:
             uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode()}"
         else:
             uri = f"data:image/webp;base64,{_webp(picture, 82)}"
-        return Embedded(uri, *picture.size, drawing)
+        return {"uri": uri, "width": picture.width, "height": picture.height, "drawing": drawing}
 
 
 def thumbnail(picture: Image.Image, side: int) -> str:

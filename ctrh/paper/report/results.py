@@ -16,7 +16,7 @@ import pandas as pd
 
 from ctrh.paper.profiles import Profile
 from ctrh.paper.report.grids import Grid, grids
-from ctrh.paper.report.pictures import Embedded, embedded
+from ctrh.paper.report.pictures import embedded
 
 # What the explorer shows.
 TEXT_QUERIES = "text_queries"
@@ -44,7 +44,7 @@ class Shown:
     artefact: Artefact
     files: list[str]
     grids: list[Grid] | None = None
-    picture: Embedded | None = None
+    picture: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,12 @@ def _unnamed(folder: Path) -> list[Artefact]:
     named = {artefact.file for artefact in artefacts()} | {"claims", TEXT_QUERIES}
     figures = {path.stem for path in folder.glob("*.png")}
     tables = {path.stem for path in folder.glob("*.csv")} - figures
-    unnamed = [("figure", file) for file in sorted(figures - named)]
-    unnamed += [("table", file) for file in sorted(tables - named)]
-    titles = [file.replace("_", " ").capitalize() for _, file in unnamed]
-    return [
-        Artefact("further", file, kind, "", "", title, "") for (kind, file), title in zip(unnamed, titles)
-    ]
+    unnamed = []
+    for kind, names in (("figure", figures), ("table", tables)):
+        for file in sorted(names - named):
+            title = file.replace("_", " ").capitalize()
+            unnamed.append(Artefact("further", file, kind, "", "", title, ""))
+    return unnamed
 
 
 def _shown(folder: Path, artefact: Artefact, profile: Profile) -> Shown | None:
