@@ -240,7 +240,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["CTRH_CLUSTER"] = options.cluster
     try:
         prepare_folder(cache_dir(), CACHE_REMEDY)
-        prepare_folder(results_dir(profile), "set CTRH_FIGURES to another folder")
         if options.report:
             run_report(profile, force=True)
             return
@@ -250,6 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if options.check:
             say("Everything is there.")
             return
+        prepare_folder(results_dir(profile), "set CTRH_FIGURES to another folder")
         if profile not in CELL_SECONDS and _on_own_data(_profile(profile)):
             run_report(profile, inputs, options.force)
             return
