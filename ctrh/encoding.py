@@ -7,6 +7,7 @@ a ``torch.utils.data.Dataset`` that reads pictures one by one as (3, H, W).
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ class Reader:
             self._loader = DataLoader(
                 _Drawn(inputs),
                 batch_sampler=_Asked(self._asked),
-                num_workers=workers,
+                num_workers=min(workers, os.cpu_count() or 1),
                 persistent_workers=workers > 0,
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # of its own, so that nobody else's is moved on
