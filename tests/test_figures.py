@@ -9,9 +9,8 @@ from PIL import Image
 from ctrh.methods.registry import compared
 from ctrh.paper.code_plots import score_by_bits
 from ctrh.paper.framework import framework
-from ctrh.paper.picture_plots import contact_sheet, retrieval_page, tile
+from ctrh.paper.picture_plots import contact_sheet, retrieval_page, tag_inference, tile, top_tags_bars
 from ctrh.paper.style import COLOURS, RED, colour, save_figure, use_style
-from ctrh.paper.tag_plots import tag_inference, top_tags_bars
 
 PICTURE = Image.new("RGB", (8, 8), "skyblue")
 

@@ -13,10 +13,11 @@ from study_task import TINY, task  # noqa: F401
 from ctrh.methods.method import Method
 from ctrh.methods.registry import METHODS, compared, estimator, untaught
 from ctrh.methods.wdht import WDHT
-from ctrh.paper import selection, tables, training_rows
+from ctrh.paper import selection, tables
 from ctrh.paper.comparisons import comparison_runs
 from ctrh.paper.curves import curve_panels, precision_rows
 from ctrh.paper.runs import default_settings, results
+from ctrh.paper.studies import training
 
 OLD = compared()
 
@@ -65,7 +66,7 @@ def test_a_new_method_is_in_table_1_with_its_colour_and_in_the_trials(profile, t
 
     assert "Signs" in untaught() and few.learners[-1] == "Late"
     assert {method for method, *_ in selection.trial_runs(few)} == set(few.learners)
-    assert {run.method for run in training_rows.training_runs(few)} >= {"random", "Signs"}
+    assert {run.method for run in training.training_runs(few)} >= {"random", "Signs"}
 
 
 def test_a_method_gets_the_settings_that_it_leaves_open():

@@ -30,16 +30,16 @@ BOXES = [
     (120.5, 18.5, 17, 9, BLUE, "CLIP text\nencoder", 24.25, "(10)", 20.1),
 ]
 ARROWS = [
-    *[((41.5, 62.5), (49, 62.5)), ((60, 52.5), (60, 57.5)), ((71, 62.5), (78, 57.5)), ((71, 49), (78, 52.5))],
-    *[((88, 42.9), (88, 50)), ((98, 55), (102.5, 55)), ((118.5, 55), (122.5, 55)), ((13, 47), (13, 28.5))],
-    *[((20, 23), (25, 23)), ((39, 23), (44, 23)), ((45.5, 30), (45.5, 33.2)), ((47, 23), (52.5, 23))],
-    *[((65.5, 23), (69.5, 23)), ((72.5, 23), (79, 23)), ((130, 44.2), (130, 27.5)), ((120.5, 23), (114, 23))],
+    ((41.5, 62.5), (49, 62.5)), ((60, 52.5), (60, 57.5)), ((71, 62.5), (78, 57.5)), ((71, 49), (78, 52.5)),
+    ((88, 42.9), (88, 50)), ((98, 55), (102.5, 55)), ((118.5, 55), (122.5, 55)), ((13, 47), (13, 28.5)),
+    ((20, 23), (25, 23)), ((39, 23), (44, 23)), ((45.5, 30), (45.5, 33.2)), ((47, 23), (52.5, 23)),
+    ((65.5, 23), (69.5, 23)), ((72.5, 23), (79, 23)), ((130, 44.2), (130, 27.5)), ((120.5, 23), (114, 23)),
     ((111, 23), (103, 23)),
-]
+]  # fmt: skip
 LOSS_ARROWS = [
-    *[((45.5, 16), (45.5, 9.4)), ((46.6, 16), (58, 9.4)), ((71, 16), (75.5, 9.4)), ((88, 16), (67, 8.8))],
-    *[((88, 16), (81, 9.4)), ((99, 16), (107.5, 9.4))],
-]
+    ((45.5, 16), (45.5, 9.4)), ((46.6, 16), (58, 9.4)), ((71, 16), (75.5, 9.4)), ((88, 16), (67, 8.8)),
+    ((88, 16), (81, 9.4)), ((99, 16), (107.5, 9.4)),
+]  # fmt: skip
 # x, colour, how strong each of the seven cells is
 VECTORS = [
     (44, GREEN, (0.9, 0.1, 0.8, 0.95, 0.15, 0.05, 0.85)),
@@ -54,20 +54,11 @@ LOSSES = [
 ]
 # x, y, text, size
 LABELS = [
-    *[
-        (13, 67, "photo $x_i$", 6.5),
-        (33.5, 67, "user tags $T_i$", 6.5),
-        (130, 66, r"new tags $\hat{T}_i$", 6.5),
-    ],
-    *[(13, 23, "backbone", 7), (42.2, 28.6, "$h_i$", 7), (71, 31.8, "$v_i$", 7), (112.5, 31.8, "$t$", 7)],
-    *[
-        (75.75, 24.6, "$Q$", 6.5),
-        (107, 24.6, "$K, V$", 6.5),
-        (90, 13.6, "$r_i$", 7),
-        (105.6, 13.6, "$A_i$", 7),
-    ],
-    *[(50.1, 31.6, "> 0.5", 5.5), (97, 45, "photo and\nwhole vocabulary", 5.8)],
-]
+    (13, 67, "photo $x_i$", 6.5), (33.5, 67, "user tags $T_i$", 6.5), (130, 66, r"new tags $\hat{T}_i$", 6.5),
+    (13, 23, "backbone", 7), (42.2, 28.6, "$h_i$", 7), (71, 31.8, "$v_i$", 7), (112.5, 31.8, "$t$", 7),
+    (75.75, 24.6, "$Q$", 6.5), (107, 24.6, "$K, V$", 6.5), (90, 13.6, "$r_i$", 7), (105.6, 13.6, "$A_i$", 7),
+    (50.1, 31.6, "> 0.5", 5.5), (97, 45, "photo and\nwhole vocabulary", 5.8),
+]  # fmt: skip
 BITS = "1011001"
 
 
@@ -88,9 +79,8 @@ def framework(fig: Figure, photo: Image.Image, user_tags: Tags, replaced_tags: T
         _text(ax, x + width / 2, title_y, title, 7)
         _text(ax, x + width / 2, detail_y, detail, 5.8, color=PALE_INK)
     clear_ticks(ax.inset_axes((4, 47, 18, 18), transform=ax.transData)).imshow(photo)
-    ax.add_patch(
-        Polygon([(6, 30), (20, 27), (20, 19), (6, 16)], facecolor=TINT[GREEN], edgecolor=GREEN)  # backbone
-    )
+    backbone = [(6, 30), (20, 27), (20, 19), (6, 16)]
+    ax.add_patch(Polygon(backbone, facecolor=TINT[GREEN], edgecolor=GREEN))
     # The photo goes round the guides to the averaged one.
     ax.plot([22, 25, 25, 88], [48.5, 48.5, 43, 43], color=INK, linewidth=0.8, solid_joinstyle="round")
     _chips(ax, 26, 65, user_tags)
@@ -98,10 +88,10 @@ def framework(fig: Figure, photo: Image.Image, user_tags: Tags, replaced_tags: T
     _codes_and_losses(ax)
     for x, y, text, size in LABELS:
         _text(ax, x, y, text, size)
-    for start, end in ARROWS:
-        _arrow(ax, start, end, color=INK)
-    for start, end in LOSS_ARROWS:
-        _arrow(ax, start, end, color=RED, linestyle=(0, (3, 1.5)))
+    for arrows, ink, dashes in ((ARROWS, INK, "-"), (LOSS_ARROWS, RED, (0, (3, 1.5)))):
+        look = {"arrowstyle": "-|>", "mutation_scale": 6, "linewidth": 0.8, "color": ink, "linestyle": dashes}
+        for start, end in arrows:
+            ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **look))
     return ax
 
 
@@ -126,10 +116,8 @@ def _chips(ax: Axes, x: float, top: float, tags: Tags) -> None:
         face, edge = (TINT[GREEN], GREEN) if right else (TINT[GREY], "#a6a6a6")
         _rounded(ax, x, y, 15, 3.2, 1.6, face, edge)
         # Not by colour alone: a wrong tag is in italics and marked.
-        if right:
-            _text(ax, x + 7.5, y + 1.55, word, 6, parse_math=False)
-        else:
-            _text(ax, x + 7.5, y + 1.55, f"{word} ×", 6, style="italic", color="#737373", parse_math=False)
+        look = {} if right else {"style": "italic", "color": "#737373"}
+        _text(ax, x + 7.5, y + 1.55, word if right else f"{word} ×", 6, parse_math=False, **look)
 
 
 def _rounded(
@@ -150,9 +138,3 @@ def _cell(
 def _text(ax: Axes, x: float, y: float, text: str, size: float, color: str = INK, **look) -> None:
     look = {"ha": "center", "va": "center", "linespacing": 1.1, "parse_math": True, **look}
     ax.text(x, y, text, fontsize=size, color=color, **look)
-
-
-def _arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **look) -> None:
-    arrow = FancyArrowPatch(start, end, arrowstyle="-|>", mutation_scale=6, shrinkA=0, shrinkB=0)
-    arrow.set(linewidth=0.8, **look)
-    ax.add_patch(arrow)

@@ -1,4 +1,4 @@
-"""Pictures in rows: contact sheets, and what a query finds.
+"""Pictures in rows (contact sheets, what a query finds), and their tags (Figures 2 and 3).
 
 All pictures of a page share one axes, whose unit is a picture's side: a hundred axes take half a minute to lay out and draw.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
@@ -14,7 +15,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from ctrh.data.photos import Images
-from ctrh.paper.style import GREEN, RED
+from ctrh.paper.style import GREEN, RED, clear_ticks, colour
 
 SIDE = 0.94  # of a picture in its unit square
 CAPTION = 5  # points
@@ -80,3 +81,46 @@ def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) 
         for row in found.itertuples():
             found_tile(ax, images[row.photo], row.rank, line, row.relevant)
     return tiled(ax, 1 + int(rows["rank"].max()), len(strips))
+
+
+def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
+    """Figure 3: the most probable tags of a photo, best on top.
+
+    ``rows``: ``rank``, ``tag``, ``probability`` and, optionally, ``right``; wrong tags are hatched and grey.
+    """
+    rows = rows.sort_values("rank")
+    right = rows["right"].to_numpy(dtype=bool) if "right" in rows else np.ones(len(rows), dtype=bool)
+    y = np.arange(len(rows))
+    bars = ax.barh(y, rows["probability"], 0.72, color=np.where(right, GREEN, "#d9d9d9"))
+    for bar, good in zip(bars, right, strict=True):
+        if not good:
+            bar.set(hatch="////", edgecolor="#8c8c8c", linewidth=0)
+    ax.bar_label(bars, fmt="{:.3f}", fontsize=5.5, padding=1.5)
+    ax.set(yticks=y, yticklabels=rows["tag"], xlabel="probability")
+    ax.set_xlim(0, 1.22 * rows["probability"].max())
+    ax.tick_params(axis="y", length=0)
+    ax.invert_yaxis()
+    ax.grid(False, axis="y")
+    return ax
+
+
+def tag_inference(photo_ax: Axes, tags_ax: Axes, photo: Image.Image, rows: pd.DataFrame) -> Axes:
+    """Figure 2 for one photo: its picture, and the tags from every source in columns of ``tags_ax``.
+
+    ``rows``: ``source`` (a column each, in order of appearance), ``rank``, ``tag``, ``right``. Wrong tags are grey, in
+    italics and marked ×.
+    """
+    clear_ticks(photo_ax).imshow(photo)
+    sources = list(dict.fromkeys(rows["source"]))
+    lines = max(7, int(rows["rank"].max()))
+    tags_ax.set(xlim=(0, len(sources)), ylim=(lines + 0.5, -0.6))
+    tags_ax.axis("off")
+    for column, source in enumerate(sources):
+        left, right, shade = column + 0.04, column + 0.92, colour(source, column)
+        tags_ax.text(left, -0.1, source, va="center", fontsize=7, weight="bold", color="#262626")
+        tags_ax.plot([left, right], [0.42, 0.42], color=shade, linewidth=1.2)
+        for row in rows[rows["source"] == source].itertuples():
+            look = {"color": "#262626"} if row.right else {"color": "#8c8c8c", "style": "italic"}
+            text = row.tag if row.right else f"{row.tag} ×"
+            tags_ax.text(left, row.rank, text, va="center", fontsize=6.5, **look)
+    return tags_ax

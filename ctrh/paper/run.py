@@ -68,14 +68,14 @@ def _number(notebook: Path) -> int:
 
 def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
     """The runs that each notebook shows, by its number; those that are missing here train nothing."""
-    from ctrh.paper import article_claims, comparisons, selection, teachers, training_rows
+    from ctrh.paper import article_claims, comparisons, selection, teachers
     from ctrh.paper.cross_modal import tables as cross_modal
-    from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity
+    from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity, training
 
     names = [settings.data.name for settings in profile.datasets]
     present, _ = cross_modal.with_present_data(profile)
     return {
-        2: lambda: training_rows.training_runs(profile),
+        2: lambda: training.training_runs(profile),
         3: lambda: [
             *selection.trial_runs(profile).values(),
             *comparisons.comparison_runs(profile),

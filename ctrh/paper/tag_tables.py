@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import product
@@ -20,11 +19,11 @@ from ctrh.data.statistics import tag_statistics
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.inferred import top_tags
-from ctrh.guide.quality import TagQuality, r_precision, tag_quality
+from ctrh.guide.quality import r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.tasks import TagConfig, mixed_guide_of, photos_of, text_of
-from ctrh.store import cached_arrays, content_key
+from ctrh.store import content_key
 
 # Of MIRFLICKR-25K (Huiskes and Lew, 2008); what its authors do not print is not here.
 MIRFLICKR_PUBLISHED = {"photos": 25_000, "tags_per_photo": 8.94, "used_20": 1_386}
@@ -43,18 +42,14 @@ STATISTICS = {
     "most_used": "most used word, % of photos",
 }
 KINDS = ("user", "zero-shot", "fine-tuned", "ensembled")
-MEASURES = ("precision", "recall", "f1")
 PREDICTIONS = ("direct", "removed", "removed, unweighted")
-# What is asked of the tags' precision, step by step: from (tags, prediction) to (tags, prediction).
+# What is asked of the tags' precision, step by step: tags and prediction before, and after.
 STEPS = {
-    "users' tags → zero-shot guide": (("user", "user"), ("zero-shot", "removed")),
-    "zero-shot → fine-tuned guide": (("zero-shot", "removed"), ("fine-tuned", "removed")),
-    "zero-shot → ensembled guide, Eq. (2)": (("zero-shot", "removed"), ("ensembled", "removed")),
-    "ensembled: class token → Eq. (8), weighted": (("ensembled", "direct"), ("ensembled", "removed")),
-    "ensembled: class token → Eq. (8), unweighted": (
-        ("ensembled", "direct"),
-        ("ensembled", "removed, unweighted"),
-    ),
+    "users' tags → zero-shot guide": ("user", "user", "zero-shot", "removed"),
+    "zero-shot → fine-tuned guide": ("zero-shot", "removed", "fine-tuned", "removed"),
+    "zero-shot → ensembled guide, Eq. (2)": ("zero-shot", "removed", "ensembled", "removed"),
+    "ensembled: class token → Eq. (8), weighted": ("ensembled", "direct", "ensembled", "removed"),
+    "ensembled: class token → Eq. (8), unweighted": ("ensembled", "direct", "ensembled", "removed, unweighted"),
 }
 QUALITY = "dataset tags prediction alpha average measure value best tags_per_photo photos".split()
 
@@ -63,10 +58,8 @@ def statistics_rows(photo_sets: Sequence[Photos]) -> pd.DataFrame:
     """One row a data set and statistic: ``dataset``, ``measure``, ``value``, ``published``; MirFlickr's last."""
     rows = []
     for photos in photo_sets:
-        for measure, value in asdict(tag_statistics(photos)).items():
-            rows.append((photos.name, measure, value, np.nan))
-    for measure, value in MIRFLICKR_PUBLISHED.items():
-        rows.append(("MIRFLICKR-25K", measure, np.nan, value))
+        rows += [(photos.name, *item, np.nan) for item in asdict(tag_statistics(photos)).items()]
+    rows += [("MIRFLICKR-25K", measure, np.nan, value) for measure, value in MIRFLICKR_PUBLISHED.items()]
     return pd.DataFrame(rows, columns=["dataset", "measure", "value", "published"])
 
 
@@ -79,15 +72,9 @@ def statistics_table(rows: pd.DataFrame) -> pd.DataFrame:
             if len(known):
                 columns[f"{dataset} ({source})"] = known
     table = pd.DataFrame(columns).reindex(STATISTICS)
-    percent = [name for name in STATISTICS if "%" in STATISTICS[name]]
-    table.loc[percent] *= 100
-    return table.map(_number).rename(index=STATISTICS).rename_axis("")
-
-
-def _number(value: float) -> str:
-    if np.isnan(value):
-        return "–"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.2f}"
+    table.loc[[name for name, title in STATISTICS.items() if "%" in title]] *= 100
+    text = table.map(lambda x: "–" if np.isnan(x) else f"{x:,.0f}" if x == round(x) else f"{x:,.2f}")
+    return text.rename(index=STATISTICS).rename_axis("")
 
 
 def frequency_rows(photos: Photos) -> pd.DataFrame:
@@ -113,12 +100,12 @@ def zero_shot_rows(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
     for name, images, truth in trials:
         features = image_features(guide, images)
         true = sp.csr_array(truth, dtype=np.int64).sum(axis=1)
-        about = (name, guide.name, len(images), len(CONCEPTS))
-        rows += [
-            (*about, "class token", r_precision(direct_scores(features.class_token, text), truth)),
-            (*about, "mean token", r_precision(direct_scores(features.mean_token, text), truth)),
-            (*about, "chance", float(true[true > 0].mean() / len(CONCEPTS))),
-        ]
+        precision = {
+            "class token": r_precision(direct_scores(features.class_token, text), truth),
+            "mean token": r_precision(direct_scores(features.mean_token, text), truth),
+            "chance": float(true[true > 0].mean() / len(CONCEPTS)),
+        }
+        rows += [(name, guide.name, len(images), len(CONCEPTS), *item) for item in precision.items()]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -147,61 +134,46 @@ def tag_config(profile: Profile, settings: DatasetSettings, alpha: float | None 
 
 def configs_by_guide(profile: Profile, settings: DatasetSettings) -> dict[str, TagConfig]:
     """The three sets of weights that Figure 2 compares: α = 0, α = 1, and the data set's own α."""
-    alphas = (0.0, 1.0, settings.refine.alpha)
-    return {name: tag_config(profile, settings, alpha) for name, alpha in zip(KINDS[1:], alphas)}
+    return {name: tag_config(profile, settings, alpha) for name, alpha in zip(KINDS[1:], (0.0, 1.0, None))}
 
 
 def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
     """How good the users' tags are and those that replace them, over the training photos.
 
-    Columns ``QUALITY``: ``tags`` (one of ``KINDS``), ``prediction`` ("user" or one of
-    ``PREDICTIONS``), ``average`` ("micro": all tags pooled, "photo": mean over photos), ``measure``, ``value`` and,
-    for precision, ``best``: what an oracle reaches that gives every photo as many tags. Empty where the truth is
-    not known.
+    Columns ``QUALITY``: ``tags`` (of ``KINDS``), ``prediction`` ("user" or of ``PREDICTIONS``), ``average`` ("micro": all
+    tags pooled, "photo": mean over photos), ``measure``, ``value`` and, for precision, ``best``: what an oracle reaches
+    that gives every photo as many tags. Empty where the truth is not known.
     """
-    photos, rows = photos_of(settings.data), []
+    photos = photos_of(settings.data)
     if photos.truth is None:
         return pd.DataFrame(columns=QUALITY)
     train = photos.split.train
-    judged = [("user", "user", np.nan, tag_quality(photos.tags[train], photos.truth[train]))]
+    truth, counts = photos.truth[train], tags_to_keep(photos.tags[train], photos.common)
+    judged = {("user", "user", np.nan): tag_quality(photos.tags[train], truth)}
     for kind, config in configs_by_guide(profile, settings).items():
+        features = image_features(mixed_guide_of(settings.data, config), photos.images, train)
+        text = text_of(photos, settings.data, config)
         for prediction in PREDICTIONS:
-            quality = _replaced_quality(photos, settings, config, prediction)
-            judged.append((kind, prediction, config.refine.alpha, quality))
-    for tags, prediction, alpha, quality in judged:
+            weighted = prediction != "removed, unweighted"
+            scoring = replace(config.refine, remove_redundant=prediction != "direct", weighted=weighted)
+            given = replaced_tags(features, text, counts, scoring)
+            judged[kind, prediction, config.refine.alpha] = tag_quality(given, truth)
+    rows = []
+    for about, quality in judged.items():
         values = asdict(quality)
-        for average, measure in product(("micro", "photo"), MEASURES):
-            value = values[f"{measure}_{average}"]
+        for average, measure in product(("micro", "photo"), ("precision", "recall", "f1")):
             best = values[f"best_precision_{average}"] if measure == "precision" else np.nan
-            about = (photos.name, tags, prediction, alpha, average, measure, value, best)
-            rows.append((*about, quality.tags_per_photo, len(train)))
+            numbers = values[f"{measure}_{average}"], best, quality.tags_per_photo, len(train)
+            rows.append((photos.name, *about, average, measure, *numbers))
     return pd.DataFrame(rows, columns=QUALITY)
-
-
-def _replaced_quality(
-    photos: Photos, settings: DatasetSettings, config: TagConfig, prediction: str
-) -> TagQuality:
-    guide, rows = mixed_guide_of(settings.data, config), photos.split.train
-    weighted = prediction != "removed, unweighted"
-    scoring = replace(config.refine, remove_redundant=prediction != "direct", weighted=weighted)
-
-    def compute() -> dict[str, np.ndarray]:
-        features = image_features(guide, photos.images, rows)
-        counts = tags_to_keep(photos.tags[rows], photos.common)
-        given = replaced_tags(features, text_of(photos, settings.data, config), counts, scoring)
-        values = asdict(tag_quality(given, photos.truth[rows]))
-        return {name: np.float64(value) for name, value in values.items()}
-
-    key = content_key("1", photos.key, photos.truth, guide.key, scoring)
-    values = cached_arrays("tag-quality", key, compute)
-    return TagQuality(**{name: float(value) for name, value in values.items()})
 
 
 def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The pooled rows of :func:`quality_rows` in percent, a line each for data set, tags and prediction."""
     keys = ["dataset", "tags", "prediction"]
     pooled = rows[rows["average"] == "micro"]
-    table = pooled.pivot_table(index=keys, columns="measure", values="value", sort=False)[list(MEASURES)]
+    table = pooled.pivot_table(index=keys, columns="measure", values="value", sort=False)
+    table = table[["precision", "recall", "f1"]]
     best = pooled[pooled["measure"] == "precision"].set_index(keys)["best"]
     table.insert(1, "best possible precision", best)
     table["precision, % of the best possible"] = table["precision"] / best
@@ -212,10 +184,9 @@ def step_table(rows: pd.DataFrame) -> pd.DataFrame:
     """What each of ``STEPS`` does to the pooled precision of :func:`quality_rows`, in percent, rounded as shown."""
     chosen = rows[(rows["average"] == "micro") & (rows["measure"] == "precision")]
     values = chosen.set_index(["dataset", "tags", "prediction"])["value"].astype(float)
-    precision = (100 * values).round(1)
-    lines = []
-    for dataset, (step, (old, new)) in product(chosen["dataset"].unique(), STEPS.items()):
-        before, after = precision[(dataset, *old)], precision[(dataset, *new)]
+    precision, lines = (100 * values).round(1), []
+    for dataset, (step, ends) in product(chosen["dataset"].unique(), STEPS.items()):
+        before, after = precision[(dataset, *ends[:2])], precision[(dataset, *ends[2:])]
         change = round(after - before, 1)
         verdict = "higher" if change > 0 else "lower" if change < 0 else "equal"
         lines.append((dataset, step, before, after, change, verdict))
@@ -226,12 +197,6 @@ def photos_to_show(photos: Photos, count: int, least: int = 5, most: int = 7) ->
     """The first ``count`` training photos that keep ``least`` to ``most`` tags (Eq. 3): a rule, not a choice by result."""
     kept = tags_to_keep(photos.tags, photos.common)[photos.split.train]
     return photos.split.train[(kept >= least) & (kept <= most)][:count]
-
-
-def caption(photos: Photos, index: int, width: int = 24) -> str:
-    """The user's tags of one photo in lines of about ``width`` letters; "(no tags)" where there are none."""
-    words = [photos.vocabulary[column] for column in sorted(photos.tags[[index]].indices)]
-    return textwrap.fill(", ".join(words) or "(no tags)", width, break_long_words=False)
 
 
 def inference_rows(
@@ -257,10 +222,9 @@ def inference_rows(
         best = best[best["rank"].to_numpy() <= counts[best["row"]]]
         best = best.assign(photo=indices[best["row"]], source=source)
         frames.append(best[["photo", "source", "rank", "tag"]])
-    if photos.truth is None:
-        frames.append(_listed(photos.labels, photos.label_names, indices, "truth"))
-    else:
-        frames.append(_listed(concept_truth(photos), CONCEPTS, indices, "truth"))
+    labels = photos.labels, photos.label_names
+    truth = labels if photos.truth is None else (concept_truth(photos), CONCEPTS)
+    frames.append(_listed(*truth, indices, "truth"))
     return with_right(photos, pd.concat(frames, ignore_index=True))
 
 
@@ -276,14 +240,15 @@ def _listed(
 
 
 def with_right(photos: Photos, rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` (``photo``, ``tag``) with ``right``: whether the tag is true of the photo; True where nobody knows."""
+    """``rows`` (``photo``, ``tag``) with ``right``: whether the tag is true of the photo; True where nobody knows.
+
+    A concept word that no user ever wrote is listed as truth only, so it is true.
+    """
     if photos.truth is None:
         return rows.assign(right=True)
-    column, right = {word: i for i, word in enumerate(photos.vocabulary)}, []
-    for photo, tag in zip(rows["photo"], rows["tag"]):
-        # A concept word that no user ever wrote is listed as truth only.
-        right.append(tag not in column or bool(photos.truth[photo, column[tag]]))
-    return rows.assign(right=right)
+    column = {word: i for i, word in enumerate(photos.vocabulary)}
+    pairs = zip(rows["photo"], rows["tag"])
+    return rows.assign(right=[tag not in column or bool(photos.truth[i, column[tag]]) for i, tag in pairs])
 
 
 def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd.DataFrame:

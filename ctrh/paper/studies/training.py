@@ -1,9 +1,8 @@
-"""Rows about trainings: what each term adds, how codes fare, what the texts ask of codes, how far Eq. (18) can go, what attention
-listens to."""
+"""CTRH taught by three sets of tags, beside what needs none; how far Eq. (18) can go, what attention listens to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -11,7 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from ctrh.losses import TERMS, tag_balanced_loss
+from ctrh.losses import tag_balanced_loss
 from ctrh.methods.registry import untaught
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, RunResult, make_run, trained
@@ -30,31 +29,6 @@ def training_runs(profile: Profile) -> list[Run]:
         for tags in variants_of(dataset.data):
             runs.append(make_run(profile, name, "CTRH", bits, seed, tags, label=LABELS[tags]))
     return runs
-
-
-def first_and_last(results: Iterable[RunResult]) -> pd.DataFrame:
-    """The records of the first and the last epoch of each training, behind ``dataset``, ``label`` and ``bits``."""
-    frames = []
-    for result in results:
-        run, ends = result.run, result.history.iloc[[0, -1]].reset_index(drop=True)
-        about = {"dataset": run.data.name, "label": run.label or run.method, "bits": run.bits}
-        frames.append(pd.concat([pd.DataFrame(about, index=[0, 1]), ends], axis=1))
-    return pd.concat(frames, ignore_index=True)
-
-
-def contributions(result: RunResult) -> pd.DataFrame:
-    """What each term adds to Eq. (19), multiplied by its weight, and the ``loss`` they sum to: index ``epoch``."""
-    losses = result.run.settings.losses
-    terms = {term: weight * result.history[term] for term, weight in zip(TERMS, losses.weights)}
-    return pd.DataFrame({**terms, "loss": result.history["loss"]}).set_axis(result.history["epoch"])
-
-
-def asked_distances(vectors: np.ndarray, shares: Sequence[float] = (0.05, 0.5, 0.95)) -> list[float]:
-    """Quantiles of (1 - cos(r_i, r_j))/2 over pairs of (N, D) texts: the distances that Eq. (17) asks of codes."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = vectors / np.where(lengths > 0, lengths, 1)
-    asked = (1 - unit @ unit.T)[np.triu_indices(len(unit), k=1)] / 2
-    return np.quantile(asked, shares).tolist()
 
 
 def tag_balanced_room(result: RunResult) -> dict[str, float]:

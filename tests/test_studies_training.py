@@ -9,23 +9,15 @@ import pytest
 import scipy.sparse as sp
 
 from ctrh.data.photos import Split
-from ctrh.losses import TERMS, LossConfig
+from ctrh.losses import LossConfig
 from ctrh.methods.ctrh import CTRHConfig
-from ctrh.paper import training_rows
-from ctrh.paper.training_rows import (
-    asked_distances,
-    attention_on_truth,
-    contributions,
-    first_and_last,
-    tag_balanced_room,
-    weighted_tags,
-)
+from ctrh.paper.studies import training
+from ctrh.paper.studies.training import attention_on_truth, tag_balanced_room, weighted_tags
 
 
 @pytest.fixture
 def result() -> SimpleNamespace:
-    history = pd.DataFrame({"epoch": [1, 2, 3], **{term: [3.0, 2.0, 1.0] for term in TERMS}})
-    history["loss"] = 27 * history["hinge"]
+    history = pd.DataFrame({"epoch": [1, 2, 3], "tag_balanced": [3.0, 2.0, 1.0]})
     tags = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0], [0, 1, 1, 0]], bool)
     split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
     task = SimpleNamespace(tags=sp.csr_array(tags), split=split)
@@ -34,30 +26,6 @@ def result() -> SimpleNamespace:
         settings=CTRHConfig(losses=LossConfig(weights=(1, 10, 1, 15), gamma=2)),
     )  # fmt: skip
     return SimpleNamespace(run=run, history=history)
-
-
-def test_first_and_last_epoch(result):
-    rows = first_and_last([result, result])
-    assert rows["epoch"].tolist() == [1, 3, 1, 3] and rows["hinge"].tolist() == [3, 1, 3, 1]
-    assert rows.loc[0, ["dataset", "label", "bits"]].tolist() == ["scenes", "CTRH", 16]
-
-
-def test_contributions_sum_to_the_loss(result):
-    parts = contributions(result)
-    assert parts.index.tolist() == [1, 2, 3]
-    assert parts.loc[1, list(TERMS)].tolist() == [3, 30, 3, 45]
-    np.testing.assert_allclose(parts[list(TERMS)].sum(axis=1), parts["loss"])
-
-
-def test_asked_distances_are_those_of_a_loop():
-    vectors = np.random.default_rng(0).normal(size=(7, 3))
-    vectors[2] = 0  # an image without a tag
-    asked = []
-    for i in range(7):
-        for j in range(i):
-            lengths = math.dist(vectors[i], [0] * 3) * math.dist(vectors[j], [0] * 3)
-            asked.append((1 - (vectors[i] @ vectors[j] / lengths if lengths else 0)) / 2)
-    np.testing.assert_allclose(asked_distances(vectors, (0, 0.5, 1)), np.quantile(asked, (0, 0.5, 1)))
 
 
 def test_the_room_of_the_tag_balanced_loss(result):
@@ -84,11 +52,11 @@ def test_attention_gain_is_the_mean_over_the_training_photos(monkeypatch):
     weights = sp.csr_array(np.array([[0.7, 0.3, 0], [0.5, 0.2, 0.3], [0, 1.0, 0]]))
     truth = sp.csr_array(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 1], [1, 1, 1]], bool))
     hasher = SimpleNamespace(tag_weights=lambda inputs, tags: weights)
-    monkeypatch.setattr(training_rows, "trained", lambda run: hasher)
+    monkeypatch.setattr(training, "trained", lambda run: hasher)
     split = Split(query=np.array([0]), database=np.array([1, 2, 3]), train=np.array([1, 2, 3]))
     task = SimpleNamespace(split=split, inputs=lambda rows: rows, tags=truth)
     named = {"data": SimpleNamespace(name="scenes"), "tags": SimpleNamespace(variant="user")}
-    row = training_rows.attention_gain(SimpleNamespace(task=task, **named), truth)
+    row = training.attention_gain(SimpleNamespace(task=task, **named), truth)
     # The first has 0.7 on its right tag, which is one of two; the second 0.8 on two of three; the third none wrong.
     assert (row["dataset"], row["tags"], row["photos"]) == ("scenes", "user", 2)
     assert row["gain"] == pytest.approx(100 * (0.2 + 0.8 - 2 / 3) / 2)
