@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +24,6 @@ from ctrh.paper.tasks import photos_of
 from ctrh.small_backbones import SMALL as SMALL_BACKBONES
 from ctrh.store import cache_dir, content_key
 
-Needed = Photos | Guide | Backbone | Path
-
 
 class PreflightError(ValueError):
     """Something that the profile needs is missing; the message names all of it."""
@@ -36,6 +35,7 @@ def preflight(profile: Profile) -> str:
     Returns a name of the content of all of them. Raises `PreflightError`.
     """
     keys, problems, photo_sets, needed = [], [], [], 0
+    trainings = len(profile.learners) * len(profile.datasets) * len(profile.bits) * len(profile.seeds)
     for name, load in _needs(profile):
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
@@ -44,22 +44,28 @@ def preflight(profile: Profile) -> str:
             except (ValueError, OSError) as error:
                 problems.append(f"{name}: {' '.join(str(error).split())}")
                 continue
-        say(f"  {name}: {_about(found)}")
+        # Networks are large: only what is known of them is kept.
+        if isinstance(found, Path):  # gigabytes: named by size and time
+            about = str(found)
+            keys.append([about, found.stat().st_size, found.stat().st_mtime_ns])
+        elif isinstance(found, Photos):
+            split = found.split
+            about = (
+                f"{len(found):,} photos ({len(split.query):,} queries, {len(split.database):,} database, "
+                f"{len(split.train):,} training), {len(found.vocabulary):,} tags, {len(found.label_names)} labels"
+            )
+            photo_sets.append(found)
+            keys.append(found.key)
+        else:
+            about = f"{'D' if isinstance(found, Guide) else 'F'} = {found.width}"
+            keys.append(found.key)
+            if isinstance(found, Guide):
+                needed += sum(_cached_bytes(photos, found) for photos in photo_sets)
+            elif name == profile.backbone and profile.end_to_end:
+                needed += trainings * _bytes(found.module)
+        say(f"  {name}: {about}")
         for warning in caught:
             say(f"    warning: {' '.join(str(warning.message).split())}")
-        if isinstance(found, Path):  # gigabytes: named by size and time
-            keys.append([str(found), found.stat().st_size, found.stat().st_mtime_ns])
-            continue
-        keys.append(found.key)
-        # Networks are large: only what is known of them is kept.
-        if isinstance(found, Photos):
-            photo_sets.append(found)
-        elif isinstance(found, Guide):
-            needed += sum(_cached_bytes(photos, found) for photos in photo_sets)
-        elif name == profile.backbone and profile.end_to_end:
-            learners = len(profile.learners)
-            trainings = learners * len(profile.datasets) * len(profile.bits) * len(profile.seeds)
-            needed += trainings * _bytes(found.module)
     folder = cache_dir()
     folder.mkdir(parents=True, exist_ok=True)
     if needed > (free := shutil.disk_usage(folder).free):
@@ -75,34 +81,20 @@ def preflight(profile: Profile) -> str:
     return content_key(keys)
 
 
-def _needs(profile: Profile) -> Iterator[tuple[str, Callable[[], Needed]]]:
+def _needs(profile: Profile) -> Iterator[tuple[str, Callable[[], Photos | Guide | Backbone | Path]]]:
     """What is not shipped, by name, and how it is loaded: photos, guides, backbones, word vectors."""
     for data in (settings.data for settings in profile.datasets):
         if data.name not in EMBEDDED:
-            yield data.name, lambda data=data: photos_of(data)
+            yield data.name, partial(photos_of, data)
     for config in dict.fromkeys([profile.guide, *(config for _, config in profile.study.guides)]):
         if config.name not in SMALL:
             yield f"{config.name}, {config.pretrained}", config.load
     for name in dict.fromkeys([profile.backbone, *(name for _, name in profile.study.backbones)]):
         if name != "guide" and name not in SMALL_BACKBONES:
-            yield name, lambda name=name: load_backbone(name)
+            yield name, partial(load_backbone, name)
     learners = [name for name in profile.learners if METHODS[name].needs == "words"]
     if isinstance(profile.words, StoredVectors) and learners:
         yield f"word vectors (for {', '.join(learners)})", profile.words.find
-
-
-def _about(found: Needed) -> str:
-    if isinstance(found, Photos):
-        split = found.split
-        return (
-            f"{len(found):,} photos ({len(split.query):,} queries, {len(split.database):,} database, "
-            f"{len(split.train):,} training), {len(found.vocabulary):,} tags, {len(found.label_names)} labels"
-        )
-    return (
-        str(found)
-        if isinstance(found, Path)
-        else f"{'D' if isinstance(found, Guide) else 'F'} = {found.width}"
-    )
 
 
 def _cached_bytes(photos: Photos, guide: Guide) -> int:

@@ -19,24 +19,20 @@ class Checked:
 
     def __post_init__(self) -> None:
         for field in fields(self):
-            kind, value = field.type, getattr(self, field.name)
-            least, most = BOUNDS.get(field.name, (1 if "int" in kind else 0, math.inf))
+            name, kind, value = field.name, field.type, getattr(self, field.name)
+            least, most = BOUNDS.get(name, (1 if "int" in kind else 0, math.inf))
+            good, wanted = _fits(value, kind, least, most), kind
             if kind.startswith("tuple"):
-                good = isinstance(value, tuple) and (value or field.name in MAY_BE_EMPTY)
+                good = isinstance(value, tuple) and (value or name in MAY_BE_EMPTY)
                 good = good and all(_fits(x, kind, least, most) for x in value)
                 good = good and len({_name(x) for x in value}) == len(value)
-                wanted = f"{kind}, one or more, all different"
-            else:
-                good, wanted = _fits(value, kind, least, most), kind
+                wanted += ", one or more, all different"
             if "int" in kind or "float" in kind:
                 wanted += f", each from {least:g} to {most:g}"
-            if field.name in CHOICES:
-                good, wanted = (
-                    value in CHOICES[field.name],
-                    f"one of {', '.join(map(repr, CHOICES[field.name]))}",
-                )
+            if name in CHOICES:
+                good, wanted = value in CHOICES[name], f"one of {', '.join(map(repr, CHOICES[name]))}"
             if not good:
-                raise ValueError(f"{type(self).__name__}.{field.name} must be {wanted}; got {value!r}")
+                raise ValueError(f"{type(self).__name__}.{name} must be {wanted}; got {value!r}")
 
 
 def _fits(x: Any, kind: str, least: float, most: float) -> bool:

@@ -1,11 +1,9 @@
-"""Table 1's methods on data that stand for none of the article's (``article=""``).
-
-The notebooks tell of the article's tables and have nothing to say here, and no published number stands beside these.
-"""
+"""Table 1's methods on data that stand for none of the article's (``article=""``), where the notebooks have nothing to say."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 from ctrh.paper.launch import say
 from ctrh.paper.profiles import Profile
@@ -16,14 +14,12 @@ from ctrh.paper.tasks import InputConfig
 
 def runs(profile: Profile, backbone: str) -> list[Run]:
     """Every method at every length and seed, all on the features of the same ``backbone``."""
-    planned = [
-        make_run(profile, settings.data.name, method, bits, seed)
-        for settings in profile.datasets
-        for method in profile.methods
-        for bits in profile.bits
-        for seed in profile.seeds
-    ]
-    return [replace(run, inputs=InputConfig(backbone, profile.guide)) for run in planned]
+    inputs, planned = InputConfig(backbone, profile.guide), []
+    for settings, method in product(profile.datasets, profile.methods):
+        for bits, seed in product(profile.bits, profile.seeds):
+            run = make_run(profile, settings.data.name, method, bits, seed)
+            planned.append(replace(run, inputs=inputs))
+    return planned
 
 
 def write_tables(profile: Profile) -> None:
@@ -32,9 +28,6 @@ def write_tables(profile: Profile) -> None:
     names = " and ".join(settings.data.name for settings in profile.datasets)
     for i, (label, backbone) in enumerate(profile.study.backbones):
         table = article_table(run_grid(runs(profile, backbone)), 1, profile)
-        titles = {
-            metric: f"{title} of {names}, on features of {label}"
-            for metric, title in score_titles(profile).items()
-        }
-        path = save_table(table, f"table1_{backbone}" if i else "table1", profile, titles=titles)
-        say(f"{label}: {path}")
+        about = f"of {names}, on features of {label}"
+        titles = {metric: f"{title} {about}" for metric, title in score_titles(profile).items()}
+        say(f"{label}: {save_table(table, f'table1_{backbone}' if i else 'table1', profile, titles=titles)}")

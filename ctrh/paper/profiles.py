@@ -62,11 +62,11 @@ class DataConfig(Checked):
         """Raises ``ValueError`` for a name that no data set has, and whatever the data set raises."""
         if self.name not in DATASETS:
             Profile.current()  # in another process, which has not read the file that registers it
-        sizes = {} if self.photos else {"queries": self.queries, "train": self.train}
-        chosen = {"protocol": self.protocol, **sizes}
-        photos = load_photos(
-            self.name, **{name: value for name, value in chosen.items() if value is not None}
-        )
+        chosen = {"protocol": self.protocol}
+        if not self.photos:
+            chosen |= {"queries": self.queries, "train": self.train}
+        chosen = {name: value for name, value in chosen.items() if value is not None}
+        photos = load_photos(self.name, **chosen)
         if self.photos:
             photos = first_photos(photos, self.photos, self.queries, self.train)
         if self.noise is not None:
@@ -169,11 +169,9 @@ class CrossConfig(Checked):
 class Profile(Checked):
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
-    ``end_to_end``: train the backbone along, from pictures; else the codes are learned on its features. ``words``: the
-    word vectors that the weakly supervised baselines learn from. ``rates``: for a method and data set by name, by how
-    much all learning rates of ``train`` are multiplied, as :mod:`ctrh.paper.selection` chose it (:func:`read_rates`); 1 for the
-    others.
-    ``heads``, ``ffn_ratio``: of CTRH's tag weighting.
+    ``end_to_end``: train the backbone along, from pictures; else codes are learned on its features. ``words``: the word
+    vectors of the baselines. ``rates``: method, data set, and by how much all learning rates of ``train`` are multiplied
+    there (:func:`read_rates`); 1 for the others. ``heads``, ``ffn_ratio``: of CTRH's tag weighting.
     """
 
     name: str
@@ -228,7 +226,7 @@ class Profile(Checked):
 
     def train_of(self, method: str, dataset: str) -> TrainConfig:
         """How ``method`` is trained on the data set of that name."""
-        factors = {(one, other): factor for one, other, factor in self.rates}
+        factors = {rate[:2]: rate[2] for rate in self.rates}
         return self.train.faster(factors.get((method, dataset), 1.0))
 
 
