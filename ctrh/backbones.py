@@ -117,7 +117,7 @@ def _vit_b_16(weights: Any) -> Parts:
 
 @register("guide")
 def _guide(guide: Any) -> Parts:
-    """The guide's image encoder, frozen: the paper trains only the layers after it."""
+    """The guide's image encoder, frozen: the article trains only the layers after it."""
     if not isinstance(guide, Guide):
         raise ValueError('the backbone "guide" needs a Guide: load_backbone("guide", load_guide(...))')
     return GuideEncoder(guide), guide.width, guide.preprocess

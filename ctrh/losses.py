@@ -28,7 +28,7 @@ def _check_reduction(reduction: str) -> None:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """Weights and readings of Eq. (15)-(19); the defaults are the paper's for MirFlickr.
+    """Weights and readings of Eq. (15)-(19); the defaults are the article's for MirFlickr.
 
     Readings (METHOD.md), each with its other value: ``weights`` has 10 at the hinge, else (1, 1, 10, 15);
     ``reduction`` of (16) and (17): "mean" over the N(N-1) pairs, else "sum"; ``beta`` of (18): "uniform" 1/C,
@@ -147,7 +147,7 @@ def total_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Eq. (19): the weighted sum, and each term of ``TERMS`` before weighting, detached.
 
-    ``attention`` is None where nothing weighs the tags (the paper's Baseline and +TR): then (18) is left out.
+    ``attention`` is None where nothing weighs the tags (the article's Baseline and +TR): then (18) is left out.
     ``beta``, ``length``: as in :func:`tag_balanced_loss`; without ``beta``, "inverse_frequency" is refused.
     """
     if beta is None and config.beta != "uniform":

@@ -33,7 +33,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How to train. Learning rates and batch size are the paper's; momentum and epochs, which it does not
+    """How to train. Learning rates and batch size are the article's; momentum and epochs, which it does not
     say, are WSHRCA's; no weight decay and a constant rate, of which neither says anything.
 
     ``schedule``: "constant" or "cosine" (to 0 after the last epoch). ``monitor``: on how many images the code

@@ -49,9 +49,9 @@ PROFILE = Profile(
     guide=GuideConfig(),
     backbone="guide",
     end_to_end=False,
-    # Less than the paper's 30 epochs: the small guide has its own pre-training just behind it.
+    # Less than the article's 30 epochs: the small guide has its own pre-training just behind it.
     finetune=FinetuneConfig(epochs=1),
-    # Fewer and larger steps than the paper's, for minutes on a laptop; so the rates are larger too (``rates.csv``). A training
+    # Fewer and larger steps than the article's, for minutes on a laptop; so the rates are larger too (``rates.csv``). A training
     # takes a second: one checkpoint, at its end, is enough.
     train=TrainConfig(epochs=3, batch_size=128, schedule="cosine", checkpoint_every=3),
     top=500,

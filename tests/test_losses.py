@@ -1,4 +1,4 @@
-"""Eq. (15)-(19) against double sums written from the paper, in float64, and the cases without an answer."""
+"""Eq. (15)-(19) against double sums written from the article, in float64, and the cases without an answer."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def test_the_notebooks_run(everything, tmp_path):
     for name in expected:
         cells = nbformat.read(results / "notebooks" / name, as_version=4).cells
         assert all(cell.execution_count for cell in cells if cell.cell_type == "code" and cell.source.strip())
-    # Results of a profile of one's own cannot be taken for the paper's.
+    # Results of a profile of one's own cannot be taken for the article's.
     assert [path.name for path in results.parent.iterdir()] == ["one-dataset"]
     assert (results / "tag_statistics.csv").exists() and (results / "index.html").exists()
 

@@ -28,7 +28,7 @@ LARGEST_SCALE = math.log(100)  # CLIP's own bound on the temperature
 
 @dataclass(frozen=True)
 class FinetuneConfig:
-    """The paper's settings; it does not give ``batch`` and ``eps`` (here CLIP's for ViTs).
+    """The article's settings; it does not give ``batch`` and ``eps`` (here CLIP's for ViTs).
 
     Adam with L2 weight decay; the learning rate falls by ``decay`` every ``decay_every`` epochs.
     ``precision`` is Lightning Fabric's: "32-true", "bf16-mixed" or "16-mixed".

@@ -20,7 +20,7 @@ def top_tags(scores: np.ndarray, vocabulary: Sequence[str], count: int, scale: f
     best each.
 
     Probabilities are softmax(scale * score) over the whole vocabulary, with CLIP's own inverse temperature;
-    the paper does not say how it makes them. Of equal scores the lower index comes first.
+    the article does not say how it makes them. Of equal scores the lower index comes first.
     """
     probability = torch.softmax(scale * torch.as_tensor(scores).double(), dim=1).numpy()
     best = np.argsort(-scores, axis=1, kind="stable")[:, :count]

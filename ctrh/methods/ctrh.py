@@ -20,9 +20,9 @@ from ctrh.training import TrainConfig
 
 @dataclass(frozen=True)
 class CTRHConfig:
-    """The paper's settings for MirFlickr; for NUS-WIDE ``losses=NUSWIDE``.
+    """The article's settings for MirFlickr; for NUS-WIDE ``losses=NUSWIDE``.
 
-    ``tag_weighting=False`` is the paper's Baseline (on user tags) or +TR (on replaced tags); with it but with
+    ``tag_weighting=False`` is the article's Baseline (on user tags) or +TR (on replaced tags); with it but with
     a last weight of 0 in ``losses`` it is +TR+TW. Readings (METHOD.md): ``heads``, ``ffn_ratio``, ``dropout``
     of Eq. (11)-(14); ``head_reduction`` of A_i, "mean" or "sum"; ``text_length``, the mean length that the
     tag features of Eq. (10) are scaled to, None for as they come: the sharpness and the pace of the attention
@@ -56,7 +56,7 @@ class CTRHNetwork(HashNetwork):
     """Backbone, hash layer, mapping (Eq. 9) and tag weighting (Eq. 11-14).
 
     ``text``: (C, D) tag features (Eq. 10), a fixed buffer. ``beta``: (C,) for Eq. (18), or None for 1/C.
-    ``weighting`` None is the paper's Baseline and +TR: r is the mean of the tag features, and (18) is left
+    ``weighting`` None is the article's Baseline and +TR: r is the mean of the tag features, and (18) is left
     out. ``alternate`` > 0: that many epochs for tag weighting, as many for the rest, in turn; 0 trains all
     jointly.
     """

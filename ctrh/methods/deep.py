@@ -72,7 +72,7 @@ class DeepHasher(Method):
         """Trains from scratch; the records of :func:`ctrh.training.train`, one row per epoch.
 
         inputs: N images, tags: (N, C), text: (C, D) the tags' features (Eq. 10, or word vectors). Images
-        without a tag are left out, as in the paper. In the folder ``checkpoints`` the run keeps its state
+        without a tag are left out, as in the article. In the folder ``checkpoints`` the run keeps its state
         under a name made of all it depends on: a second call goes on where the first was stopped, or returns
         at once. Warns with :class:`CodesCollapsed`. Raises ``ValueError`` for shapes that do not match or no
         tag at all, and what ``train`` raises.
