@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from study_task import TINY, task  # noqa: F401
 
-from ctrh.paper.article_claims import all_claims, cost_cells, measured_cells
 from ctrh.paper.claims import (
     FAILS,
     HOLDS,
@@ -16,8 +15,11 @@ from ctrh.paper.claims import (
     Claim,
     Contrast,
     Estimate,
+    all_claims,
     claims_table,
+    cost_cells,
     judge,
+    measured_cells,
     parts_table,
     published_cells,
     stated,

@@ -68,7 +68,7 @@ def _number(notebook: Path) -> int:
 
 def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
     """The runs that each notebook shows, by its number; those that are missing here train nothing."""
-    from ctrh.paper import article_claims, comparisons, selection, teachers
+    from ctrh.paper import claims, comparisons, selection, teachers
     from ctrh.paper.cross_modal import tables as cross_modal
     from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity, training
 
@@ -92,7 +92,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
             *cross_modal.ablation_runs(present),
             *cross_modal.choice_runs(present),
         ],
-        11: lambda: [run for runs in article_claims.runs_of_studies(profile).values() for run in runs],
+        11: lambda: [run for runs in claims.runs_of_studies(profile).values() for run in runs],
     }
 
 
