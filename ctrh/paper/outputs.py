@@ -16,19 +16,15 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def results_dir(profile: str) -> Path:
-    """The folder of the results of a profile, by name or file: ``$CTRH_FIGURES/<name>``, else ``figures/<name>``.
-
-    That is the repository's ``figures`` when the package is used out of a clone, the current folder's otherwise.
-    """
+    """The folder of a profile's results, by name or file: in ``$CTRH_FIGURES``, else in ``figures`` of the clone
+    that the package is used out of, else of the current folder."""
     base = ROOT if (ROOT / "notebooks").is_dir() else Path.cwd()
     return Path(os.environ.get("CTRH_FIGURES") or base / "figures") / Path(profile).stem
 
 
 def save_rows(rows: pd.DataFrame, name: str, profile: str) -> Path:
-    """Writes ``rows`` as ``<name>.csv`` among the profile's results; the same rows give the same bytes.
-
-    Texts are :func:`ctrh.data.tables.inert`: tags are among them.
-    """
+    """Writes ``rows`` as ``<name>.csv`` among the profile's results; the same rows give the same bytes. Texts are
+    :func:`ctrh.data.tables.inert`: tags are among them."""
     path = results_dir(profile) / f"{name}.csv"
     texts = rows.select_dtypes(exclude=["number", "bool"])
     rows = rows.assign(**{column: texts[column].map(inert) for column in texts})

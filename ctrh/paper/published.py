@@ -21,9 +21,7 @@ TABLES = {
 
 
 def published_table(table: int) -> pd.DataFrame:
-    """Table 1-9, one row a number: what is compared (``method``, ``variant``, ``backbone`` or ``guide``), ``dataset``,
-    ``bits``, ``metric`` (``map_all``, ``map_5000``, ``time_ms``, ``memory_mb``), ``published``.
-    """
+    """Table 1-9, one row a number: what is compared, ``dataset``, ``bits``, ``metric``, ``published``."""
     if table not in TABLES:
         raise ValueError(f"the article has tables 1 to 9, not {table}")
     name, compares = TABLES[table]

@@ -26,31 +26,14 @@ BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN, GREY = (
     "#0072B2 #D55E00 #009E73 #CC79A7 #E69F00 #56B4E9 #8C6D31 #595959".split()
 )
 # One colour for each thing throughout all figures; methods bring their own (:mod:`ctrh.methods`).
-COLOURS = {
-    "user": GREY,
-    "zero-shot": SKY,
-    "fine-tuned": ORANGE,
-    "ensembled": RED,
-    "replaced": RED,
-    "clean": GREEN,
-    "truth": GREEN,
-    "CTRH (user tags)": ORANGE,
-    "CTRH (clean tags)": GREEN,
-    "Baseline": GREY,
-    "TR": SKY,
-    "TR+TW": BLUE,
-    "ITQ (CLIP)": SKY,
-    "ITQ (FLIP)": BROWN,
-    "CTRH (nearest)": ORANGE,
-}
-WIDE_FONTS = (
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "WenQuanYi Zen Hei",
-    "Arial Unicode MS",
-    "Noto Sans",
-    "Unifont",
+COLOURS = (
+    {"user": GREY, "zero-shot": SKY, "fine-tuned": ORANGE, "ensembled": RED, "replaced": RED}
+    | {"clean": GREEN, "truth": GREEN, "CTRH (user tags)": ORANGE, "CTRH (clean tags)": GREEN}
+    | {"Baseline": GREY, "TR": SKY, "TR+TW": BLUE}
+    | {"ITQ (CLIP)": SKY, "ITQ (FLIP)": BROWN, "CTRH (nearest)": ORANGE}
 )
+WIDE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei")
+WIDE_FONTS += ("Arial Unicode MS", "Noto Sans", "Unifont")
 OPENMOJI = "Pictures drawn with OpenMoji (openmoji.org), CC BY-SA 4.0."
 
 
@@ -67,11 +50,8 @@ def marker(name: str, number: int = 0) -> str:
 
 def line_look(name: str) -> dict[str, object]:
     """Colour, dashes and width of the line of ``name``, as matplotlib takes them; CTRH's is the strongest."""
-    return {
-        "color": colour(name),
-        "linestyle": METHODS[name].dashes if name in METHODS else "-",
-        "linewidth": 1.7 if name == "CTRH" else 1.1,
-    }
+    dashes = METHODS[name].dashes if name in METHODS else "-"
+    return {"color": colour(name), "linestyle": dashes, "linewidth": 1.7 if name == "CTRH" else 1.1}
 
 
 def use_style() -> None:
@@ -94,11 +74,8 @@ def clear_ticks(ax: Axes) -> Axes:
 
 
 def save_figure(fig: Figure, name: str, profile: str, rows: pd.DataFrame, source: str) -> Path:
-    """Writes ``name``.png, ``name``.svg and, with the ``rows`` it was drawn from, ``name``.csv; the PNG's path.
-
-    A page of pictures is written as PNG only: as SVG it would be larger and no sharper. ``source`` says in small print
-    under the figure where its data come from. The same figure gives the same bytes.
-    """
+    """Writes ``name``.png, ``name``.svg (not of pictures: larger and no sharper) and its ``rows`` as ``name``.csv;
+    the PNG's path. ``source`` is its small print. The same figure gives the same bytes."""
     fig.text(0.5, -0.005, source, ha="center", va="top", fontsize=5.5, color="#737373")
     folder = results_dir(profile)
     pictures = any(np.ndim(image.get_array()) == 3 for image in fig.findobj(AxesImage))

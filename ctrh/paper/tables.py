@@ -29,9 +29,8 @@ def score_titles(profile: Profile) -> dict[str, str]:
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Rows with ``value``, ``seed`` and maybe ``ap`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
 
-    ``low`` and ``high`` are those of :func:`ctrh.paper.statistics.interval`, over seeds and queries where ``ap`` is
-    known, else over seeds; NaN where neither is more than one. Groups keep the order in which they first appear. Raises
-    ``ValueError`` when a seed comes twice in a group: its runs differ in something that ``by`` does not name.
+    The interval is over seeds and queries where ``ap`` is known, else over seeds; NaN where neither is more than one.
+    Raises ``ValueError`` when a seed comes twice in a group: its runs differ in something that ``by`` does not name.
     """
     if rows.duplicated([*by, "seed"]).any():
         raise ValueError(f"several runs of the same seed in a group: {list(by)} do not tell the rows apart")
@@ -40,17 +39,13 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         known = "ap" in group and group["ap"].notna().all()
         values = np.stack(group["ap"].tolist()) if known else group[["value"]].to_numpy()  # (S, Q) or (S, 1)
         lines.append((*key, group["value"].mean(), *interval(values)[1:], len(group)))
-    return pd.DataFrame(lines, columns=[*by, "mean", "low", "high", "seeds"]).replace(
-        [-np.inf, np.inf], np.nan
-    )
+    table = pd.DataFrame(lines, columns=[*by, "mean", "low", "high", "seeds"])
+    return table.replace([-np.inf, np.inf], np.nan)
 
 
 def beside_published(measured: pd.DataFrame, number: int, profile: Profile) -> pd.DataFrame:
-    """``measured`` (of :func:`over_seeds`) with the column ``published`` of Table ``number``, NaN where it has none.
-
-    A data set of the profile is put beside the one of the article that it stands for, mAP at the profile's k
-    beside the article's mAP@5000.
-    """
+    """``measured`` (of :func:`over_seeds`) with ``published`` of Table ``number``, NaN where it has none: of the
+    data set that the profile's stands for, and of mAP@5000 for mAP at the profile's k."""
     article = {settings.data.name: settings.article for settings in profile.datasets}
     keys = measured.replace({"dataset": article, "metric": {f"map_{profile.top}": "map_5000"}})
     on = [TABLES[number][1], "dataset", "bits", "metric"]
@@ -61,12 +56,8 @@ def beside_published(measured: pd.DataFrame, number: int, profile: Profile) -> p
 def article_table(
     rows: pd.DataFrame, number: int, profile: Profile, name_column: str = "method"
 ) -> pd.DataFrame:
-    """Table ``number`` of the article from the rows of a grid: its columns are what it compares, ``dataset``, ``bits``,
-    ``metric``, ``mean``, ``low``, ``high``, ``seeds``, ``published``.
-
-    ``name_column``: the column of ``rows`` that holds what is compared ("label" for variants). Rows of other
-    metrics than the table's are left out.
-    """
+    """Table ``number`` of the article, its metrics alone, from a grid's rows: :func:`over_seeds` of what it
+    compares (``name_column`` of ``rows``), ``dataset``, ``bits`` and ``metric``, with ``published``."""
     compares = TABLES[number][1]
     wanted = {f"map_{profile.top}" if m == "map_5000" else m for m in published_table(number)["metric"]}
     chosen = rows[rows["metric"].isin(wanted)].assign(**{compares: rows[name_column]})
@@ -74,11 +65,8 @@ def article_table(
 
 
 def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
-    """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, measured and published apart.
-
-    The best measured number of a column is in asterisks; a measured number has ± half of its interval. ``table`` must
-    be of one metric (``ValueError``).
-    """
+    """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, "measured" with ±
+    half of its interval and the best in asterisks. ``ValueError`` for a ``table`` of several metrics."""
     if table["metric"].nunique() != 1:
         raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
     article = {settings.data.name: settings.article for settings in profile.datasets}
@@ -120,17 +108,9 @@ def to_markdown(frame: pd.DataFrame) -> str:
 def to_latex(frame: pd.DataFrame, caption: str) -> str:
     """The same for LaTeX (packages booktabs, graphicx), made smaller where it would not fit a page's width."""
     style = _grouped(frame).style.format(_latex_cell, escape="latex")
-    text = (
-        style.format_index(_latex_name, escape="latex")
-        .format_index(escape="latex", axis=1)
-        .to_latex(
-            hrules=True,
-            column_format="l" + "r" * len(frame.columns),
-            caption=_escaped(caption),
-            position_float="centering",
-            multicol_align="c",
-        )
-    )
+    style = style.format_index(_latex_name, escape="latex").format_index(escape="latex", axis=1)
+    columns = {"column_format": "l" + "r" * len(frame.columns), "multicol_align": "c"}
+    text = style.to_latex(hrules=True, caption=_escaped(caption), position_float="centering", **columns)
     text = text.replace(r"\centering", r"\centering\footnotesize\setlength{\tabcolsep}{3pt}")
     text = text.replace(r"\begin{tabular}", FITTING + r"\begin{tabular}")
     return text.replace(r"\end{tabular}", r"\end{tabular}}").translate(SYMBOLS)
@@ -164,8 +144,7 @@ def save_table(
 ) -> Path:
     """Writes ``file``.csv, all rows as they are, and ``file``.md and .tex, one table a metric; the CSV's path.
 
-    ``titles``: a caption for each metric (default: its name). Every caption says where the numbers come from.
-    ``printed``: what is written in .md and .tex in place of names, to say more of them than a program needs.
+    ``titles``: a caption for each metric (default: its name); ``printed``: names as .md and .tex say them.
     """
     frames = {}
     for metric, part in table.groupby("metric", sort=False):
@@ -207,16 +186,12 @@ def article_tables(
 def save_article_tables(
     tables: Mapping[int, pd.DataFrame], profile: Profile, stands_for: Mapping[str, str]
 ) -> str:
-    """Writes :func:`article_tables` as ``table4`` and so on; their Markdown.
-
-    It says what a label stands for wherever there are published numbers.
-    """
+    """Writes :func:`article_tables` as ``table4`` and so on, with what a label stands for; their Markdown."""
     texts = []
     for number, table in tables.items():
-        name, published = table.columns[0], table.dropna(subset="published")
-        printed = {
-            x: f"{x} (published: {stands_for[x]})" for x in published[name].unique() if x in stands_for
-        }
+        name = table.columns[0]
+        compared = set(table.dropna(subset="published")[name])
+        printed = {x: f"{x} (published: {row})" for x, row in stands_for.items() if x in compared}
         save_table(table, f"table{number}", profile, name, score_titles(profile), printed)
         text = (results_dir(profile.name) / f"table{number}.md").read_text(encoding="utf-8")
         texts.append(f"**Table {number}.** {text}")

@@ -30,10 +30,7 @@ class FeatureConfig:
 class Pairs:
     """Q queries, then M pairs of the database. ``photos``: (Q+M,) their indices in the data set; ``image``, ``text``:
     (Q+M, D) features of length one (0 without any text); ``labels``: (Q+M, L) bool; ``split``: rows of these arrays.
-
-    ``words``: the W labels that are also words of the vocabulary, so that a photo is right for a word when it has the
-    label; ``word_text``: (W, D), each as a text. ``key`` names the content.
-    """
+    ``words``: the W labels that are also words of the vocabulary; ``word_text``: (W, D), each as a text."""
 
     key: str
     photos: np.ndarray
@@ -63,8 +60,7 @@ def load_pairs(data: CrossData, features: FeatureConfig) -> Pairs:
         guide = flip(guide, photos, np.sort(tuned), features.flip)
     image = _unit(image_features(guide, photos.images, rows).class_token)
     text = text_features(guide, photos, rows, data.texts)
-    known = set(photos.vocabulary)
-    words = tuple(name for name in photos.label_names if name in known)
+    words = tuple(name for name in photos.label_names if name in photos.vocabulary)
     word_text, labels = _unit(word_features(guide, words)), photos.labels[rows]
     query, database = np.split(np.arange(len(rows)), [len(chosen.query)])
     split = Split(query, database, train=database[np.searchsorted(chosen.database, chosen.train)])

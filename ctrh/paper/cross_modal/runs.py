@@ -21,15 +21,12 @@ from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.metrics import Scores, evaluate
 from ctrh.store import cache_dir, content_key
 
-# Who asks, and what is found.
-DIRECTIONS = {"i2t": ("image", "text"), "t2i": ("text", "image")}
+DIRECTIONS = {"i2t": ("image", "text"), "t2i": ("text", "image")}  # who asks, and what is found
 
 
 @dataclass(frozen=True)
 class CrossRun:
-    """``label``: the run's name in rows, no content. ``settings``: of FJSPH; ``ctrh``: the CTRH whose codes are used, with
-    the ``reading`` of its tag side.
-    """
+    """``label``: the name in rows, no content; ``ctrh``: whose codes are used, its tags by ``reading``."""
 
     data: CrossData
     method: str
@@ -61,8 +58,7 @@ class CrossRun:
         codes, history = learn(self, pairs)
         arrays = named("codes", {side: pack(codes[side]) for side in codes}) | named("history", history)
         for direction in DIRECTIONS:
-            scores = scored(codes, pairs, direction, pairs.split.database, self.ks)
-            arrays |= named(direction, vars(scores))
+            arrays |= named(direction, vars(scored(codes, pairs, direction, pairs.split.database, self.ks)))
         return arrays
 
     def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> CrossResult:
@@ -73,9 +69,7 @@ class CrossRun:
 
 
 def learn(run: CrossRun, pairs: Pairs) -> tuple[dict[str, np.ndarray], pd.DataFrame]:
-    """The run's method, taught by the training pairs -> its codes for "image" and "text" of all pairs, (Q+M, K) bool, and
-    for the "words" that ask, (W, K); its records.
-    """
+    """Codes for "image" and "text" of all pairs, (Q+M, K) bool, and the "words" that ask, (W, K); records."""
     method, train, history = CROSS_MODAL[run.method], pairs.split.train, pd.DataFrame()
     image, text, words = pairs.image, pairs.text, pairs.word_text
     if method.needs == "tags":
@@ -96,14 +90,13 @@ def learn(run: CrossRun, pairs: Pairs) -> tuple[dict[str, np.ndarray], pd.DataFr
 
 def scored(codes: Mapping[str, np.ndarray], pairs: Pairs, direction: str, database: np.ndarray, ks=()) -> Scores:
     """The queries of one modality against the rows ``database`` of the other."""
-    asks, found = DIRECTIONS[direction]
-    query = pairs.split.query
+    (asks, found), query = DIRECTIONS[direction], pairs.split.query
     relevance = pairs.labels[query], pairs.labels[database]
     return evaluate(codes[asks][query], codes[found][database], *relevance, ks=ks, ns=(1,), threads=1)
 
 
 class View(NamedTuple):
-    """One direction of a result, as :mod:`ctrh.paper.comparisons` and :mod:`ctrh.paper.effects` take results."""
+    """One direction of a result, as comparisons and effects take results."""
 
     run: CrossRun
     scores: Scores
@@ -125,10 +118,8 @@ class CrossResult(NamedTuple):
         return View(self.run, scores, self.codes[asks][split.query], self.codes[found][split.database])
 
     def rows(self, unseen: bool = False) -> pd.DataFrame:
-        """One row a direction and metric: ``value`` in percent, the mean of ``ap`` (Q,).
-
-        ``unseen``: mAP@all alone, "map_unseen", over the part of the database whose labels no method was shown.
-        """
+        """One row a direction and metric: ``value`` in percent, the mean of ``ap`` (Q,); with ``unseen`` mAP@all
+        alone, "map_unseen", over the part of the database whose labels no method was shown."""
         run, pairs, rows = self.run, self.run.task, []
         about = {"dataset": run.data.name, "method": run.label, "bits": run.bits, "seed": run.seed}
         for direction, scores in self.scores.items():

@@ -24,9 +24,7 @@ from ctrh.retrieval.metrics import evaluate
 
 
 class Variant(NamedTuple):
-    """FJSPH with something changed, and ``what`` a reader is told about it: another guide (:func:`feature_config`), the
-    ``term`` (of ``TERMS``) whose weight is 0, other options of the ``losses`` or other ``settings`` of the method.
-    """
+    """FJSPH with another guide, the ``term`` (of ``TERMS``) at weight 0, or other ``losses`` or ``settings``."""
 
     label: str
     what: str = ""
@@ -37,16 +35,14 @@ class Variant(NamedTuple):
 
 
 FULL = Variant("FJSPH")
-# FJSPH less one thing.
-WITHOUT = (
+WITHOUT = (  # FJSPH less one thing
     Variant("no FLIP masking", "the guide is tuned on whole pictures", guide="unmasked"),
     Variant("no tuning", "the guide's features as they come", guide="CLIP"),
     Variant("no contrastive term", "its weight is 0", term="contrastive"),
     Variant("sample-wise only", "the cluster-wise term has weight 0", term="cluster"),
     Variant("cluster-wise only", "the sample-wise term has weight 0", term="sample"),
 )
-# The other ways to read the abstract (docs/fjsph_choices.md).
-CHOICES = (
+CHOICES = (  # the other ways to read the abstract (docs/fjsph_choices.md)
     Variant("all pairs are negatives", "also pairs that share a label", losses={"negatives": "all"}),
     Variant("similarity by overlap", "the cosine of the label vectors", losses={"overlap": "cosine"}),
     Variant("within modalities, too", "photos with photos, texts with texts", losses={"within": True}),
@@ -56,10 +52,8 @@ CHOICES = (
 
 
 def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
-    """``profile`` with those data sets of the study that it can use, and why others are left out.
-
-    A data set belongs to one of the profile's own, or it is optional and on this machine. ``ValueError`` when none does.
-    """
+    """``profile`` with those data sets of the study that belong to its own, or are optional and on this machine,
+    and why others are left out. ``ValueError`` for none."""
     own = {settings.article for settings in profile.datasets}
     kept, absent = [], []
     for data in profile.cross.datasets:
@@ -69,9 +63,8 @@ def with_present_data(profile: Profile) -> tuple[Profile, tuple[str, ...]]:
         except FolderError as error:
             absent.append(f"{data.name}: {error}")
     if not kept:
-        raise ValueError(
-            f"profile {profile.name}: none of its data sets is in cross.datasets: add one for {', '.join(sorted(own))}"
-        )
+        remedy = f"add one for {', '.join(sorted(own))}"
+        raise ValueError(f"profile {profile.name}: none of its data sets is in cross.datasets: {remedy}")
     return replace(profile, cross=replace(profile.cross, datasets=tuple(kept))), tuple(absent)
 
 
@@ -94,10 +87,8 @@ def fjsph_run(profile: Profile, data: CrossData, bits: int, seed: int, variant: 
 
 
 def comparison_runs(profile: Profile) -> list[CrossRun]:
-    """All methods on all data sets, lengths and seeds; CTRH for those seeds that the profile's other tables have.
-
-    On an optional data set CTRH has the settings of the profile's first.
-    """
+    """All methods on all data sets, lengths and seeds; CTRH for the seeds of the profile's other tables, on an
+    optional data set with the settings of the profile's first."""
     runs, cross = [], profile.cross
     own = {settings.article for settings in profile.datasets}
     for data, bits, seed, method in product(cross.datasets, cross.bits, cross.seeds, CROSS_MODAL.values()):
@@ -105,8 +96,8 @@ def comparison_runs(profile: Profile) -> list[CrossRun]:
             runs.append(fjsph_run(profile, data, bits, seed, FULL))
             continue
         for kind in method.guides:
-            name, several = method.name, len(method.guides) > 1
-            label = f"{name} ({kind})" if several else name
+            name = method.name
+            label = f"{name} ({kind})" if len(method.guides) > 1 else name
             run = CrossRun(data, name, bits, seed, feature_config(profile, kind), cross.ks, label)
             if method.needs == "pairs":
                 runs.append(run)
@@ -135,29 +126,19 @@ def _variant_runs(profile: Profile, variants: Sequence[Variant], seeds: Sequence
 
 
 def both_ways(compare: Callable, results: Sequence[CrossResult], *labels: str) -> pd.DataFrame:
-    """``compare`` (:func:`ctrh.paper.effects.differences`, :func:`ctrh.paper.effects.effects`) of the ``results`` in
-    each direction, which the column ``direction`` names."""
-    frames = []
-    for direction in DIRECTIONS:
-        frame = compare([result.view(direction) for result in results], *labels)
-        frame.insert(0, "direction", direction)
-        frames.append(frame)
-    return pd.concat(frames, ignore_index=True)
+    """``compare`` (:mod:`ctrh.paper.effects`) of the ``results`` in each ``direction``, the first column."""
+    frames = {way: compare([result.view(way) for result in results], *labels) for way in DIRECTIONS}
+    return pd.concat(frames, names=["direction"]).reset_index("direction").reset_index(drop=True)
 
 
 def word_answers(result: CrossResult, count: int = 10) -> pd.DataFrame:
-    """The words of the pairs ask for photos of the database.
-
-    Rows as the report's explorer wants them (:mod:`ctrh.paper.report.explorer`): ``dataset``, ``query``, ``method``,
-    ``bits``, ``rank`` from 1, ``photo`` (index in the data set), ``distance``, ``relevant``, ``ap``.
-    """
+    """The words of the pairs ask for photos of the database: rows for :mod:`ctrh.paper.report.explorer`."""
     run, pairs = result.run, result.run.task
     names, database = list(photos_of(run.data.data).label_names), pairs.split.database
     asked = np.eye(len(names), dtype=bool)[[names.index(word) for word in pairs.words]]  # (W, L)
-    codes = result.codes["words"], result.codes["image"][database]
-    labels = asked, pairs.labels[database]
-    scores = evaluate(*codes, *labels, ks=(), ns=(count,))
-    rows = ranked(pairs.words, pairs.photos[database], *codes, *labels, count)
+    answers = result.codes["words"], result.codes["image"][database], asked, pairs.labels[database]
+    scores = evaluate(*answers, ks=(), ns=(count,))
+    rows = ranked(pairs.words, pairs.photos[database], *answers, count)
     ap = np.repeat(scores.ap_all, len(rows) // len(pairs.words))
     rows = rows.assign(dataset=run.data.name, method=run.label, bits=run.bits, ap=ap)
     return rows[["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]]

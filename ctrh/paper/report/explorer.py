@@ -1,18 +1,14 @@
 """The explorer's data: who asks and what is found, with small pictures and tags, for the page's script.
 
-Queries that are photos come out of finished runs. Queries that are words are supplied by whoever has them, a notebook
-for example::
-
-    save_text_queries(rows, profile.name)  # the page shows them from its next build on
-
-Both are one kind of table, a row for each photo found: ``dataset``, ``query`` (a photo's index, or the words), ``method``,
-``bits``, ``rank`` from 1, ``photo`` (index of the photo found), ``distance``, ``relevant``; ``ap`` (the query's average
-precision in [0, 1], NaN where it is not known). Indices count all photos of the profile's data set.
+Photos that ask come out of finished runs, words out of :func:`save_text_queries`. Both are a table with a row for
+each photo found: ``dataset``, ``query`` (a photo's index, or the words), ``method``, ``bits``, ``rank`` from 1,
+``photo`` (its index), ``distance``, ``relevant``, ``ap`` (the query's, in [0, 1], NaN where it is not known).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +19,7 @@ import scipy.sparse as sp
 from ctrh.data.photos import Photos
 from ctrh.paper.comparisons import nearest, queries_at
 from ctrh.paper.outputs import results_dir, save_rows
-from ctrh.paper.profiles import DatasetSettings, Profile
+from ctrh.paper.profiles import DataConfig, Profile
 from ctrh.paper.report.pictures import thumbnail
 from ctrh.paper.report.results import TEXT_QUERIES
 from ctrh.paper.runs import RunResult, make_run, stored
@@ -32,15 +28,12 @@ from ctrh.store import cache_dir
 
 COLUMNS = ["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]
 QUERIES, FOUND = 18, 10
-# Pixels: photos that ask are shown larger than those that are found.
-ASKING_SIDE, FOUND_SIDE = 112, 64
+ASKING_SIDE, FOUND_SIDE = 112, 64  # pixels
 JUDGE = "CTRH"
 
 
 class Explorer(NamedTuple):
-    """``data``: for the page's script, one entry a data set; ``absent``: (data set, why it is not there);
-    ``training_seconds``: what the runs behind it took.
-    """
+    """``data``: an entry a data set for the page's script; ``absent``: (data set, why it is not there)."""
 
     data: list[dict]
     absent: list[tuple[str, str]]
@@ -49,14 +42,18 @@ class Explorer(NamedTuple):
 
 def explorer(profile: Profile) -> Explorer:
     """What can be explored with what has been computed; nothing is trained for it."""
-    words = read_text_queries(profile.name)
+    texts, wanted = read_text_queries(profile.name), []
+    # Naming a run takes its photos' features: hours for large data, so not where no run can be there.
+    if any((cache_dir() / "runs").glob("*.npz")):
+        wanted = list(product(profile.methods, profile.bits))
     data, absent, seconds = [], [], 0.0
     for settings in profile.datasets:
         name = settings.data.name
+        words = texts[texts["dataset"] == name]
         try:
-            results = _finished(profile, name)
-            if results or (words["dataset"] == name).any():
-                data.append(_entry(profile, settings, results, words[words["dataset"] == name]))
+            results = stored(make_run(profile, name, *which, profile.seeds[0]) for which in wanted)
+            if results or len(words):
+                data.append(_entry(profile, settings.data, results, words))
             else:
                 absent.append((name, "no finished run in the cache: the notebooks compute them"))
             seconds += sum(result.fit_seconds for result in results)
@@ -65,19 +62,8 @@ def explorer(profile: Profile) -> Explorer:
     return Explorer(data, absent, seconds)
 
 
-def _finished(profile: Profile, dataset: str) -> list[RunResult]:
-    # Naming a run takes its photos' features: hours for large data, so not where no run can be there.
-    if not any((cache_dir() / "runs").glob("*.npz")):
-        return []
-    wanted = [(method, bits) for method in profile.methods for bits in profile.bits]
-    return stored(make_run(profile, dataset, method, bits, profile.seeds[0]) for method, bits in wanted)
-
-
-def _entry(
-    profile: Profile, settings: DatasetSettings, results: Sequence[RunResult], words: pd.DataFrame
-) -> dict:
-    kinds, asking, photos = [], set(), photos_of(settings.data)
-    rows = set(words["photo"])
+def _entry(profile: Profile, data: DataConfig, results: Sequence[RunResult], words: pd.DataFrame) -> dict:
+    kinds, asking, photos, rows = [], set(), photos_of(data), set(words["photo"])
     if results:
         judge = max(results, key=lambda result: (result.run.method == JUDGE, result.run.bits))
         queries = chosen_queries(judge)
@@ -92,10 +78,9 @@ def _entry(
     if len(words):
         rule = "Words in place of a photo: their code is compared with the photos' codes."
         kinds.append(kind("text", words, rule))
-    name, rows = settings.data.name, sorted(rows)
-    config = make_run(profile, name, JUDGE, profile.bits[0], profile.seeds[0]).tags
-    refined = tags_of(photos, settings.data, config, np.asarray(rows))
-    return {"name": name, "kinds": kinds, **pictured(photos, refined, rows, asking)}
+    rows, config = sorted(rows), make_run(profile, data.name, JUDGE, profile.bits[0], profile.seeds[0]).tags
+    refined = tags_of(photos, data, config, np.asarray(rows))
+    return {"name": data.name, "kinds": kinds, **pictured(photos, refined, rows, asking)}
 
 
 def chosen_queries(judge: RunResult, count: int = QUERIES) -> list[int]:
@@ -107,25 +92,21 @@ def photo_queries(results: Sequence[RunResult], queries: Sequence[int], found: i
     """What some ``queries`` (positions among them) find in each of ``results``."""
     frames = []
     for result in results:
-        asked = result.run.task.split.query[list(queries)]
-        precision = dict(zip(asked, result.scores.ap_all[list(queries)]))
-        rows = nearest(result, queries, found)
-        about = {"dataset": result.run.data.name, "method": result.run.method, "bits": result.run.bits}
+        run, rows = result.run, nearest(result, queries, found)
+        precision = dict(zip(run.task.split.query[list(queries)], result.scores.ap_all[list(queries)]))
+        about = {"dataset": run.data.name, "method": run.method, "bits": run.bits}
         frames.append(rows.assign(**about, ap=rows["query"].map(precision))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
 
 
 def save_text_queries(rows: pd.DataFrame, profile: str) -> Path:
-    """Writes ``text_queries.csv`` among the profile's results: word queries for the explorer.
-
-    ``rows``: as the module says, ``ap`` optional. Raises ``ValueError`` for a missing column, and for ranks that are
-    not 1, 2, ... for each query, method and length.
-    """
+    """Writes queries of words (``rows`` as the module says, ``ap`` optional) among the results; the page's next build
+    shows them. Raises ``ValueError`` for a missing column and ranks other than 1, 2, ..."""
     return save_rows(_checked(rows, "these rows"), TEXT_QUERIES, profile)
 
 
 def read_text_queries(profile: str) -> pd.DataFrame:
-    """The rows that :func:`save_text_queries` left, none where it has not been called. ``ValueError`` for another file."""
+    """The rows that :func:`save_text_queries` left, if any. ``ValueError`` for another file."""
     path = results_dir(profile) / f"{TEXT_QUERIES}.csv"
     if not path.exists():
         return pd.DataFrame(columns=COLUMNS)
@@ -143,11 +124,8 @@ def _checked(rows: pd.DataFrame, what: str) -> pd.DataFrame:
 
 
 def kind(name: str, rows: pd.DataFrame, rule: str) -> dict:
-    """Rows of one kind of query ("photo" or "text") and one data set, for the page's script.
-
-    ``rankings["<method>|<bits>"]`` has an entry for each of ``queries``: ``photos``, ``distances``, ``right`` (1 or 0)
-    and ``ap``, or None where this query was not asked there.
-    """
+    """Queries of one kind ("photo" or "text") and one data set: ``rankings["<method>|<bits>"]`` has for each of
+    ``queries`` what it found, or None where it was not asked there."""
     queries = rows["query"].unique().tolist()
     rankings: dict[str, list] = {}
     for (method, bits, query), found in rows.groupby(["method", "bits", "query"], sort=False):
@@ -160,22 +138,13 @@ def kind(name: str, rows: pd.DataFrame, rule: str) -> dict:
             "ap": None if pd.isna(ap) else round(float(ap), 4),
         }
     methods, bits = rows["method"].unique().tolist(), sorted(rows["bits"].unique().tolist())
-    return {
-        "kind": name,
-        "rule": rule,
-        "queries": queries,
-        "methods": methods,
-        "bits": bits,
-        "rankings": rankings,
-    }
+    about = {"kind": name, "rule": rule, "queries": queries, "methods": methods, "bits": bits}
+    return about | {"rankings": rankings}
 
 
 def pictured(photos: Photos, refined: sp.csr_array, rows: Sequence[int], asking: set[int]) -> dict:
-    """The photos ``rows`` by index, those that are ``asking`` larger: picture, labels, tags before and after refinement.
-
-    refined: (N, C). Tags are places in ``words``, labels in ``labels``; ``true``: those of a photo's tags that are
-    right, None where nobody knows.
-    """
+    """The photos ``rows`` by index, those that are ``asking`` larger, with tags before and after refinement as places
+    in ``words``; ``true``: a photo's right tags, None where nobody knows. ``refined``: (N, C)."""
     before, after = photos.tags[rows].tolil().rows, refined[rows].tolil().rows  # columns of the vocabulary
     truth = None if photos.truth is None else photos.truth[rows].tolil().rows
     used = sorted({column for tags in (*before, *after) for column in tags})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,16 +14,12 @@ from ctrh.paper.tables import wide
 from ctrh.paper.tag_tables import statistics_table
 
 ARTICLE_COLUMNS = frozenset({"dataset", "bits", "metric", "mean", "low", "high", "seeds"})
-# Longer ones are data, not reading: the page links to them.
-MOST_LINES = 60
+MOST_LINES = 60  # longer ones are data, not reading: the page links to them
 
 
-@dataclass(frozen=True)
-class Grid:
-    """``frame``: texts in the form of :func:`ctrh.paper.tables.wide`, index (group, name), columns (whose, head).
-
-    ``title``: which metric this is; ``styles``: the classes of each column, "measured", "published", "words", "first".
-    """
+class Grid(NamedTuple):
+    """``frame``: texts in the form of :func:`ctrh.paper.tables.wide`, index (group, name), columns (whose, head);
+    ``styles``: the classes of each column, "measured", "published", "words", "first"."""
 
     title: str
     frame: pd.DataFrame
@@ -31,10 +27,7 @@ class Grid:
 
 
 def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
-    """One grid a metric for tables in the article's form, one for any other; none for what is too long to be read.
-
-    ``file``: whose rows these are; costs and statistics have forms of their own.
-    """
+    """One grid a metric for tables in the article's form, one for any other, none for what is too long to read."""
     if file == "table3":
         return [_grid(cost_frame(rows, profile))]
     if file == "tag_statistics":
@@ -45,11 +38,8 @@ def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
         return [_plain(rows)] if 0 < len(rows) <= MOST_LINES else []
     found = []
     for metric, table in rows.groupby("metric", sort=False):
-        title = (
-            f"mAP@{metric.removeprefix('map_')} (%)"
-            if metric.startswith("map_")
-            else metric.replace("_", " ")
-        )
+        score = f"mAP@{metric.removeprefix('map_')} (%)"
+        title = score if metric.startswith("map_") else metric.replace("_", " ")
         found.append(_grid(wide(table, name, profile), title))
     return found
 
@@ -57,9 +47,8 @@ def grids(rows: pd.DataFrame, profile: Profile, file: str = "") -> list[Grid]:
 def _plain(rows: pd.DataFrame) -> Grid:
     """Rows as they are, without groups, the first column as names."""
     name, *heads = (str(column).replace("_", " ").replace("dataset", "data set") for column in rows.columns)
-    texts = rows.map(_text)
-    frame = texts.iloc[:, 1:]
-    frame.index = pd.MultiIndex.from_arrays([[""] * len(rows), texts.iloc[:, 0]], names=["", name])
+    names, frame = rows.iloc[:, 0].map(_text), rows.iloc[:, 1:].map(_text)
+    frame.index = pd.MultiIndex.from_arrays([[""] * len(rows), names], names=["", name])
     whose = ["published" if "published" in head else "" for head in heads]
     frame.columns = pd.MultiIndex.from_arrays([whose, heads])
     return _grid(frame, words=[not pd.api.types.is_numeric_dtype(kind) for kind in rows.dtypes.iloc[1:]])
@@ -69,9 +58,8 @@ def _grid(frame: pd.DataFrame, title: str = "", words: Sequence[bool] = ()) -> G
     owners = [whose.partition(" ")[0] for whose in frame.columns.get_level_values(0)]  # "measured (demo)"
     styles = []
     for i, owner in enumerate(owners):
-        first = i > 0 and owner != owners[i - 1]
-        style = [owner, "words" if words and words[i] else "", "first" if first else ""]
-        styles.append(" ".join(filter(None, style)))
+        first = "first" if i > 0 and owner != owners[i - 1] else ""
+        styles.append(" ".join(filter(None, [owner, "words" if words and words[i] else "", first])))
     return Grid(title, frame, tuple(styles))
 
 

@@ -29,10 +29,8 @@ OWN = "CTRH"
 
 
 def build(profile: Profile) -> list[Path]:
-    """Writes the report of what ``profile`` has left among its results; the pages, ``index.html`` first.
-
-    Whatever is not there yet is listed on the page. Raises ``ValueError`` for a file that cannot be read.
-    """
+    """Writes the report of what ``profile`` has left and lists what is missing; the pages, ``index.html`` first.
+    Raises ``ValueError`` for a file that cannot be read."""
     folder = results_dir(profile.name)
     executed = sorted((folder / "notebooks").glob("*.ipynb"))
     # The notebooks' cells take as long as everything else: another process makes pages of them meanwhile.
@@ -66,20 +64,17 @@ def build(profile: Profile) -> list[Path]:
 
 
 def glances(folder: Path, profile: Profile) -> list[dict]:
-    """For each ``dataset`` of Table 1 mAP@all in percent, mean over code lengths: CTRH's (``ours``) and that of the best
-    other ``method`` (``other``); none where either is missing.
-    """
-    path = folder / "table1.csv"
+    """For each ``dataset`` of Table 1 mean mAP@all of CTRH (``ours``) and the best ``other`` ``method``."""
+    path, found = folder / "table1.csv", []
     if not path.exists():
         return []
     means = pd.read_csv(path).pivot_table("mean", "dataset", "method", sort=False)
-    found = []
-    for settings in profile.datasets:
-        row = means.T.get(settings.data.name, pd.Series(dtype=float)).dropna()
+    for name in (settings.data.name for settings in profile.datasets):
+        row = means.T.get(name, pd.Series(dtype=float)).dropna()
         others = row.drop(OWN, errors="ignore")
         if OWN in row and len(others):
             best = {"method": others.idxmax(), "other": others.max()}
-            found.append({"dataset": settings.data.name, "ours": row[OWN], **best})
+            found.append({"dataset": name, "ours": row[OWN], **best})
     return found
 
 
@@ -102,13 +97,9 @@ def data_note(profile: Profile) -> str:
 
 def render(template: str, **values: object) -> str:
     """A template of the package, filled in; what is put in is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader(__package__, "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    loader = jinja2.PackageLoader(__package__, "templates")
+    options = {"undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    environment = jinja2.Environment(loader=loader, autoescape=True, **options)
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     # Styles and scripts are the package's own.
     templates = files(__package__) / "templates"

@@ -8,14 +8,12 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-# A drawing with more lines than this is larger than its pixels.
-MOST_SVG = 120_000
+MOST_SVG = 120_000  # bytes; a drawing of more is larger than its pixels
 
 
 def embedded(png: Path) -> dict:
-    """A figure out of its PNG or, where that is smaller, the SVG beside it: ``uri``, ``width`` and ``height`` in pixels of
-    the PNG, and whether it is a ``drawing``, lines on white. Raises ``OSError`` for a PNG that cannot be read.
-    """
+    """A figure out of its PNG or, where that is smaller, the SVG beside it; ``drawing``: is it lines on white?
+    Raises ``OSError`` for a PNG that cannot be read."""
     svg = png.with_suffix(".svg")
     text = svg.read_bytes() if svg.exists() else b""
     drawing = bool(text) and b"<image" not in text

@@ -17,10 +17,8 @@ from ctrh.paper.timing import processor
 def machine() -> str:
     """Processor, cores, memory and graphics card of this machine; never its name."""
     memory = psutil.virtual_memory().total / 2**30
-    parts = [f"{processor()}, {cores()} cores", f"{memory:.0f} GiB", platform.system()]
-    if torch.cuda.is_available():
-        parts.append(torch.cuda.get_device_name())
-    return ", ".join(parts)
+    graphics = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{processor()}, {cores()} cores, {memory:.0f} GiB, {platform.system()}{graphics}"
 
 
 def commit(root: Path) -> str:

@@ -1,12 +1,11 @@
 """What a profile's notebooks have left in its folder, in the order of ``artefacts.csv``, and what is missing.
 
-A new table or figure is a line of that file; one that no line names is shown all the same, under its file's name.
+What no line of that file names is shown all the same, under its file's name.
 """
 
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -18,15 +17,11 @@ from ctrh.paper.profiles import Profile
 from ctrh.paper.report.grids import Grid, grids
 from ctrh.paper.report.pictures import embedded
 
-# What the explorer shows.
-TEXT_QUERIES = "text_queries"
+TEXT_QUERIES = "text_queries"  # what the explorer shows
 
 
 class Artefact(NamedTuple):
-    """A table (``<file>.csv``) or figure (``<file>.png``, perhaps ``.svg``) among a profile's results.
-
-    ``number``: what the article calls it, "" for what it has not; ``notebook``: the one that makes it.
-    """
+    """A table or figure; ``number``: what the article calls it, "" for none; ``notebook``: what makes it."""
 
     section: str
     file: str
@@ -37,8 +32,7 @@ class Artefact(NamedTuple):
     caption: str
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """A table (``grids``) or a figure (``picture``) that is there; ``files``: names of the files behind it."""
 
     artefact: Artefact
@@ -47,8 +41,7 @@ class Shown:
     picture: dict | None = None
 
 
-@dataclass(frozen=True)
-class Results:
+class Results(NamedTuple):
     """All that can be shown, the artefacts that are ``missing``, and :func:`read_claims`."""
 
     shown: list[Shown]
@@ -83,12 +76,10 @@ def _unnamed(folder: Path) -> list[Artefact]:
     named = {artefact.file for artefact in artefacts()} | {"claims", TEXT_QUERIES}
     figures = {path.stem for path in folder.glob("*.png")}
     tables = {path.stem for path in folder.glob("*.csv")} - figures
-    unnamed = []
-    for kind, names in (("figure", figures), ("table", tables)):
-        for file in sorted(names - named):
-            title = file.replace("_", " ").capitalize()
-            unnamed.append(Artefact("further", file, kind, "", "", title, ""))
-    return unnamed
+    found = [("figure", file) for file in sorted(figures - named)]
+    found += [("table", file) for file in sorted(tables - named)]
+    titles = [file.replace("_", " ").capitalize() for _, file in found]
+    return [Artefact("further", file, kind, "", "", title, "") for (kind, file), title in zip(found, titles)]
 
 
 def _shown(folder: Path, artefact: Artefact, profile: Profile) -> Shown | None:
