@@ -101,7 +101,7 @@ class TinyClip(nn.Module):
 @pytest.mark.parametrize("step", STEPS)
 def test_each_step_does_what_it_measures(step, monkeypatch):
     small = Candidate("CTRH", CTRHConfig(bits=8), "small-alexnet", None, (estimates.mirflickr.COMMON, 16))
-    monkeypatch.setattr(open_clip, "create_model", lambda name: TinyClip())
+    monkeypatch.setattr(open_clip, "CLIP", lambda **config: TinyClip())
     monkeypatch.setattr(estimates, "_network", small.build)
     monkeypatch.setattr(estimates, "RANKED", 50)
     with torch.inference_mode(step in (SEE, ENCODE)):
@@ -109,7 +109,7 @@ def test_each_step_does_what_it_measures(step, monkeypatch):
 
 
 def test_what_another_photo_keeps_is_its_pixels_and_a_little(monkeypatch):
-    monkeypatch.setattr(open_clip, "create_model", lambda name: TinyClip())
+    monkeypatch.setattr(open_clip, "CLIP", lambda **config: TinyClip())
     assert estimates.kept_a_photo("cpu") == pytest.approx(4e-6 * 3 * 224 * 224, rel=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""What a profile needs from outside, tried before hours of computing; all that is missing is said at once, with the remedy."""
+"""What a profile needs from outside, tried before hours of computing."""
 
 from __future__ import annotations
 
@@ -25,15 +25,10 @@ from ctrh.small_backbones import SMALL as SMALL_BACKBONES
 from ctrh.store import cache_dir, content_key
 
 
-class PreflightError(ValueError):
-    """Something that the profile needs is missing; the message names all of it."""
-
-
 def preflight(profile: Profile) -> str:
-    """Loads every data set and network of ``profile`` that does not come with the package, and says what it found.
+    """Loads all data sets and networks of ``profile`` that do not come with the package, and says what it found.
 
-    Returns a name of the content of all of them. Raises `PreflightError`.
-    """
+    Returns a name of their content. ``ValueError`` once, for all that is missing, with the remedies."""
     keys, problems, photo_sets, needed = [], [], [], 0
     trainings = len(profile.learners) * len(profile.datasets) * len(profile.bits) * len(profile.seeds)
     for name, load in _needs(profile):
@@ -46,46 +41,41 @@ def preflight(profile: Profile) -> str:
                 continue
         # Networks are large: only what is known of them is kept.
         if isinstance(found, Path):  # gigabytes: named by size and time
-            about = str(found)
-            keys.append([about, found.stat().st_size, found.stat().st_mtime_ns])
+            about, key = str(found), [str(found), found.stat().st_size, found.stat().st_mtime_ns]
         elif isinstance(found, Photos):
-            split = found.split
-            about = (
-                f"{len(found):,} photos ({len(split.query):,} queries, {len(split.database):,} database, "
-                f"{len(split.train):,} training), {len(found.vocabulary):,} tags, {len(found.label_names)} labels"
-            )
+            split, tags, labels = found.split, len(found.vocabulary), len(found.label_names)
+            about = f"{len(found):,} photos ({len(split.query):,} queries, {len(split.database):,} database, "
+            about += f"{len(split.train):,} training), {tags:,} tags, {labels} labels"
             photo_sets.append(found)
-            keys.append(found.key)
+            key = found.key
         else:
-            about = f"{'D' if isinstance(found, Guide) else 'F'} = {found.width}"
-            keys.append(found.key)
+            about, key = f"{'D' if isinstance(found, Guide) else 'F'} = {found.width}", found.key
             if isinstance(found, Guide):
                 needed += sum(_cached_bytes(photos, found) for photos in photo_sets)
             elif name == profile.backbone and profile.end_to_end:
                 needed += trainings * _bytes(found.module)
+        keys.append(key)
         say(f"  {name}: {about}")
         for warning in caught:
             say(f"    warning: {' '.join(str(warning.message).split())}")
-    folder = cache_dir()
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder := cache_dir()).mkdir(parents=True, exist_ok=True)
     if needed > (free := shutil.disk_usage(folder).free):
-        problems.append(
-            f"the cache {folder} will take {needed / 1e9:.1f} GB and more (fine-tuned guides, pictures as bytes, "
-            f"checkpoints), {free / 1e9:.1f} GB are free: set CTRH_CACHE to a folder on another disk"
-        )
+        why = f"{needed / 1e9:.1f} GB and more (fine-tuned guides, pictures as bytes, checkpoints)"
+        remedy = f"{free / 1e9:.1f} GB are free: set CTRH_CACHE to a folder on another disk"
+        problems.append(f"the cache {folder} will take {why}, {remedy}")
     if not torch.cuda.is_available() and profile.end_to_end:
         say("  no GPU is seen: training end to end on the CPU takes days at full size")
     if problems:
         listed = "".join(f"\n  ({number}) {problem}" for number, problem in enumerate(problems, start=1))
-        raise PreflightError(f"profile {profile.name} cannot run yet:{listed}")
+        raise ValueError(f"profile {profile.name} cannot run yet:{listed}")
     return content_key(keys)
 
 
 def _needs(profile: Profile) -> Iterator[tuple[str, Callable[[], Photos | Guide | Backbone | Path]]]:
-    """What is not shipped, by name, and how it is loaded: photos, guides, backbones, word vectors."""
-    for data in (settings.data for settings in profile.datasets):
-        if data.name not in EMBEDDED:
-            yield data.name, partial(photos_of, data)
+    """What is not shipped, by name, and how it is loaded."""
+    for settings in profile.datasets:
+        if settings.data.name not in EMBEDDED:
+            yield settings.data.name, partial(photos_of, settings.data)
     for config in dict.fromkeys([profile.guide, *(config for _, config in profile.study.guides)]):
         if config.name not in SMALL:
             yield f"{config.name}, {config.pretrained}", config.load
@@ -98,10 +88,9 @@ def _needs(profile: Profile) -> Iterator[tuple[str, Callable[[], Photos | Guide 
 
 
 def _cached_bytes(photos: Photos, guide: Guide) -> int:
-    """What fine-tuning and features of one guide leave in the cache: pictures as bytes, weights, three sets of features."""
-    size = np.atleast_1d(guide.model.visual.image_size)
-    pixels = len(photos.split.train) * 3 * int(size[0]) * int(size[-1])
-    return pixels + _bytes(guide.model) + 3 * 2 * 4 * guide.width * len(photos)
+    """What a guide's fine-tuning leaves in the cache: pictures as bytes, weights, two features of three guides."""
+    pixels = 3 * int(np.prod(np.broadcast_to(guide.model.visual.image_size, 2)))
+    return len(photos.split.train) * pixels + _bytes(guide.model) + 3 * 2 * 4 * guide.width * len(photos)
 
 
 def _bytes(module: torch.nn.Module) -> int:

@@ -1,7 +1,4 @@
-"""Table 3: what it takes to encode a picture, from its pixels to its bits, in time and memory.
-
-Networks are measured untrained: neither number depends on the weights.
-"""
+"""Table 3: time and memory that it takes to encode a picture, from pixels to bits, by untrained networks."""
 
 from __future__ import annotations
 
@@ -34,14 +31,8 @@ ALEXNET = "alexnet_"
 # How many pictures at a time each is measured with; 0: none.
 BATCHES = {"time_ms": 1, "time_batched_ms": BATCH, "memory_mb": 0, "encoding_mb": 0, "training_mb": 0}
 BATCHES |= {"peak_mb": 1, "peak_batched_mb": BATCH, "idle_mb": 0}
-MEASURED = {
-    "time_ms": "ms, one by one",
-    "time_batched_ms": f"ms, batches of {BATCH}",
-    "memory_mb": "MB",
-    "training_mb": "MB in training",
-    "peak_mb": "MB resident",
-    "idle_mb": "MB resident before",
-}
+MEASURED = {"time_ms": "ms, one by one", "time_batched_ms": f"ms, batches of {BATCH}", "memory_mb": "MB"}
+MEASURED |= {"training_mb": "MB in training", "peak_mb": "MB resident", "idle_mb": "MB resident before"}
 
 
 @dataclass(frozen=True)
@@ -68,18 +59,14 @@ def own_candidates(profile: Profile) -> list[Candidate]:
     """The deep methods of ``profile`` as it trains them, at its longest codes."""
     name, guide = profile.datasets[0].data.name, profile.guide if profile.backbone == "guide" else None
     device = "cuda" if profile.train.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    candidates = []
-    for method in profile.learners:
-        run = make_run(profile, name, method, profile.bits[-1], profile.seeds[0])
-        shape = run.task.text.shape
-        candidates.append(Candidate(method, run.settings, profile.backbone, guide, shape, device))
-    return candidates
+    runs = [make_run(profile, name, method, profile.bits[-1], profile.seeds[0]) for method in profile.learners]
+    how = profile.backbone, guide
+    return [Candidate(run.method, run.settings, *how, run.task.text.shape, device) for run in runs]
 
 
 def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
     """The same methods as the article has them: on AlexNet, with its widths of words and texts."""
-    paper = Profile.named("paper")
-    candidates = []
+    paper, candidates = Profile.named("paper"), []
     for method in profile.learners:
         settings = replace(default_settings(method, paper, paper.datasets[0]), bits=bits)
         width = ARTICLE_WORDS if METHODS[method].needs == "words" else ARTICLE_TEXT
@@ -88,13 +75,9 @@ def article_candidates(profile: Profile, bits: int = 64) -> list[Candidate]:
 
 
 def cost(candidate: Candidate) -> dict[str, np.ndarray]:
-    """By metric of ``BATCHES`` its value and, of times (medians), the 95 % interval; measured once on a machine, then read
-    from the cache.
-
-    Times are milliseconds a picture. Megabytes (10^6 bytes) of parameters: ``encoding_mb``, what codes need;
-    ``memory_mb``, with what else reads the picture (mapping, heads); ``training_mb``, with what reads the tags. Resident
-    memory at most, Python and its libraries (``idle_mb``) included: ``peak_mb``, ``peak_batched_mb``.
-    """
+    """By metric of ``BATCHES`` its value and, of times (medians), the 95 % interval; measured once on a machine, then
+    cached. Times are milliseconds a picture; of memory see :func:`parameter_megabytes`, and the process's resident
+    memory at most, before (``idle_mb``: Python and its libraries), ``peak_mb``, ``peak_batched_mb``."""
     key = content_key(candidate, BATCH, code_key(), versions(), machine())
     return cached_arrays("costs", key, partial(measured_apart, _measure, candidate))
 
@@ -114,26 +97,20 @@ def _measure(candidate: Candidate) -> dict[str, np.ndarray]:
 
 
 def parameter_megabytes(network: nn.Module) -> dict[str, float]:
-    """Megabytes of parameters: ``encoding_mb`` (backbone, hidden and hash layer), ``memory_mb`` (all that do not read
-    tags), ``training_mb`` (all)."""
+    """Megabytes (10^6 bytes) of parameters: ``encoding_mb`` (backbone, hidden and hash layer), ``memory_mb`` (all
+    that do not read tags: also mapping and heads), ``training_mb`` (all)."""
     groups = {group["name"]: group["params"] for group in network.parameter_groups(TrainConfig())}
-    tags = {id(weight) for weight in groups.get("tags", [])}
     coding = nn.ModuleList([network.backbone, getattr(network, "hidden", nn.Identity()), network.hash])
-    counted = {
-        "encoding_mb": coding.parameters(),
-        "memory_mb": [weight for weight in network.parameters() if id(weight) not in tags],
-        "training_mb": network.parameters(),
-    }
-    return {name: sum(weight.nbytes for weight in weights) / 1e6 for name, weights in counted.items()}
+    counted = coding.parameters(), network.parameters(), groups.get("tags", [])
+    encoding, training, tags = (sum(weight.nbytes for weight in weights) for weights in counted)
+    return {"encoding_mb": encoding / 1e6, "memory_mb": (training - tags) / 1e6, "training_mb": training / 1e6}
 
 
 def cost_rows(profile: Profile) -> pd.DataFrame:
-    """Table 3, a row a number: ``method``, ``dataset``, ``bits``, ``metric``, ``mean`` (of times the median), ``low``,
-    ``high``, ``seeds``, ``published``, and how: ``backbone``, ``device``, ``threads``, ``batch``.
+    """Table 3, a row a number: ``method``, ``dataset`` (all have the same rows), ``bits``, ``metric``, ``mean`` (of
+    times the median), ``low``, ``high``, ``seeds``, ``published``, ``backbone``, ``device``, ``threads``, ``batch``.
 
-    Metrics are those of :func:`cost`; where the profile's networks are not AlexNet and the study wants it, also of the
-    article's, called ``alexnet_time_ms`` and so on. Networks do not depend on the data set: all have the same rows.
-    """
+    Metrics are those of :func:`cost`, of the article's networks ``alexnet_time_ms`` and so on."""
     candidates = [("", candidate) for candidate in own_candidates(profile)]
     if profile.backbone != "alexnet" and profile.study.full_size:
         candidates += [(ALEXNET, candidate) for candidate in article_candidates(profile)]
@@ -144,8 +121,7 @@ def cost_rows(profile: Profile) -> pd.DataFrame:
             mean, low, high = found[metric] if len(found[metric]) == 3 else (*found[metric], np.nan, np.nan)
             row = {"bits": candidate.settings.bits, "metric": prefix + metric, "mean": mean, "low": low, "high": high}
             row |= {"seeds": 1, "backbone": candidate.backbone, "device": candidate.device, "threads": 1, "batch": batch}
-            for dataset in profile.datasets:
-                rows.append({"method": candidate.method, "dataset": dataset.data.name, **row})
+            rows += [{"method": candidate.method, "dataset": x.data.name, **row} for x in profile.datasets]
     table = pd.DataFrame(rows)
     plain = table.assign(metric=table["metric"].str.removeprefix(ALEXNET))
     table.insert(8, "published", beside_published(plain, 3, profile)["published"])
@@ -153,10 +129,9 @@ def cost_rows(profile: Profile) -> pd.DataFrame:
 
 
 def cost_frame(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
-    """Table 3 as text, from :func:`cost_rows`: a line for each network and method; the article's times of both data sets.
+    """Table 3 as text, from :func:`cost_rows`: a line a network and method; the article's times of both data sets.
 
-    Nothing is marked as the best: between equal networks the clock's noise would decide.
-    """
+    Nothing is marked as the best: between equal networks the clock's noise would decide."""
     first = rows[rows["dataset"] == profile.datasets[0].data.name]
     published, lines = published_table(3), {}
     for (backbone, method), group in first.groupby(["backbone", "method"], sort=False):
@@ -171,10 +146,8 @@ def cost_frame(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
 
 def save_cost_table(rows: pd.DataFrame, profile: Profile) -> str:
     """Writes ``table3``.csv, .md and .tex; the Markdown."""
-    caption = (
-        f"Milliseconds to encode a picture (median; {rows['device'].iloc[0]}, threads: 1; one by one and in batches of "
-        f"{BATCH}) and megabytes (parameters; the process's resident memory at most). Published: the article's own machine, "
-        "MirFlickr / NUS-WIDE, AlexNet, 64 bits."
-    )
+    how = f"median; {rows['device'].iloc[0]}, threads: 1; one by one and in batches of {BATCH}"
+    caption = f"Milliseconds to encode a picture ({how}) and megabytes (parameters; the process's resident memory at "
+    caption += "most). Published: the article's own machine, MirFlickr / NUS-WIDE, AlexNet, 64 bits."
     save_rows(rows, "table3", profile.name)
     return save_texts("table3", profile, {caption: cost_frame(rows, profile)})

@@ -1,7 +1,4 @@
-"""What the article's experiments take on the machine at hand: a little of each step measured, times how often it is done.
-
-Networks are measured untrained and photos are made up: neither changes the time.
-"""
+"""What the article's experiments take on this machine: each step's time, untrained, on made-up photos, times how often."""
 
 from __future__ import annotations
 
@@ -36,18 +33,12 @@ from ctrh.training import TrainConfig, TrainingData, train
 PHOTO = (500, 375)  # pixels of Flickr's medium size, which both data sets have
 PIXELS, TAGS_OF_A_PHOTO, RANKED = 224, 9, 100_000
 # Photos, queries, training photos. Of MIRFLICKR-25K all, before those without a tag are removed.
-MIR, NUS = mirflickr.ARTICLE, nuswide.ARTICLE
-SIZES = {
-    "mirflickr": (mirflickr.PHOTOS, MIR.queries, mirflickr.PHOTOS - MIR.queries),
-    "nuswide": (NUS.photos, NUS.queries, NUS.train),
-}
-READ = "read a photo, one core"
-VIEW = "cut a view from a decoded photo, one core"
-SEE = "CLIP ViT-B-32 sees a photo"
-FINETUNE = "CLIP learns from a photo and its tags"
+ALL, MIR, NUS = mirflickr.PHOTOS, mirflickr.ARTICLE, nuswide.ARTICLE
+SIZES = {"mirflickr": (ALL, MIR.queries, ALL - MIR.queries), "nuswide": (NUS.photos, NUS.queries, NUS.train)}
+READ, VIEW = "read a photo, one core", "cut a view from a decoded photo, one core"
+SEE, FINETUNE = "CLIP ViT-B-32 sees a photo", "CLIP learns from a photo and its tags"
 REPLACE = "replace a photo's tags, Eq. 3-8"
-LEARN = "AlexNet and CTRH learn from a photo"
-ENCODE = "AlexNet and hash layer encode a photo"
+LEARN, ENCODE = "AlexNet and CTRH learn from a photo", "AlexNet and hash layer encode a photo"
 RANK = f"rank {RANKED:,} codes for a query, all scores"
 Work = Callable[[], object]
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
@@ -55,7 +46,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 def measured_steps() -> pd.DataFrame:
     """Index: the steps; ``seconds`` a photo (the median), ``megabytes`` that memory (a GPU's, on one) grows by,
-    ``growth``: what a photo more in the ``batch`` adds. Measured once on a machine, then out of the cache."""
+    ``growth``: what a photo more in the ``batch`` adds. Measured once on a machine, then read from the cache."""
     rows = {}
     for step, (gpu, cpu, _) in STEPS.items():
         task = step, cpu if DEVICE == "cpu" else gpu, DEVICE
@@ -66,8 +57,8 @@ def measured_steps() -> pd.DataFrame:
 
 
 def estimate_rows(profile: Profile, steps: pd.DataFrame) -> pd.DataFrame:
-    """Tables 1 and 2 in ``profile``, a row a data set and step: ``dataset``, ``step``, ``times`` (how often), ``seconds``
-    (of one, measured), ``hours`` (the product) and ``megabytes`` (of memory, with the batch that the profile has)."""
+    """Tables 1 and 2 in ``profile``: ``dataset``, ``step``, ``times`` (how often), ``seconds`` (of one), ``hours`` (the
+    product) and ``megabytes`` (of memory, with the profile's batch)."""
     repeated = len(profile.bits) * len(profile.seeds)
     trainings = len(profile.learners) * repeated
     more = profile.finetune.batch - steps["batch"]  # counts where another photo adds to memory: in fine-tuning
@@ -90,24 +81,24 @@ def estimate_rows(profile: Profile, steps: pd.DataFrame) -> pd.DataFrame:
         }
         frame = steps.assign(dataset=dataset, times=pd.Series(times)).rename_axis("step").reset_index()
         frames.append(frame.assign(hours=frame["times"] * frame["seconds"] / 3600))
-    columns = ["dataset", "step", "times", "seconds", "hours", "megabytes"]
-    return pd.concat(frames, ignore_index=True)[columns]
+    rows = pd.concat(frames, ignore_index=True)
+    return rows[["dataset", "step", "times", "seconds", "hours", "megabytes"]]
 
 
 def disk_rows(profile: Profile) -> pd.DataFrame:
     """What stays on disk: ``dataset``, ``what``, ``gigabytes`` (10^9 bytes)."""
-    weights = 4 * sum(parameter.numel() for parameter in _network()[0].parameters())
+    trainings = len(profile.learners) * len(profile.bits) * len(profile.seeds)
+    weights = trainings * 4 * sum(parameter.numel() for parameter in _network()[0].parameters())
     side = side_for(PIXELS)
     decoded = 3 * side * (side * PHOTO[0] // PHOTO[1]) if profile.train.decoded else 0
     rows = []
     for dataset, (photos, _, training) in SIZES.items():
-        kept = {
-            "training photos for the guide, as bytes": 3 * PIXELS**2 * training,
-            "training photos, decoded": decoded * training,
-            "features of three guides": 2 * 4 * ARTICLE_TEXT * (photos + 2 * training),
-            "weights of all trainings": len(profile.learners) * len(profile.bits) * len(profile.seeds) * weights,
-        }
-        rows += [(dataset, what, count / 1e9) for what, count in kept.items()]
+        rows += [
+            (dataset, "training photos for the guide, as bytes", 3 * PIXELS**2 * training / 1e9),
+            (dataset, "training photos, decoded", decoded * training / 1e9),
+            (dataset, "features of three guides", 2 * 4 * ARTICLE_TEXT * (photos + 2 * training) / 1e9),
+            (dataset, "weights of all trainings", weights / 1e9),
+        ]
     return pd.DataFrame(rows, columns=["dataset", "what", "gigabytes"])
 
 
@@ -116,20 +107,17 @@ def _measure(task: tuple[str, int, str]) -> dict[str, np.ndarray]:
     step, batch, device = task
     torch.set_num_threads(cores())
     torch.manual_seed(0)
-    before = _peak(device)
+    peak = peak_megabytes if device == "cpu" else lambda: torch.cuda.max_memory_allocated() / 1e6
+    before = peak()
     work = STEPS[step][2](batch, device)
     # Reading is of one core, as each worker has one.
     threads = 1 if step in (READ, VIEW) else cores()
     photos = 2 * batch if step == LEARN else batch
     with torch.inference_mode(step in (SEE, ENCODE)):
         seconds = measure(work, threads, seconds=0.5)[0] / photos
-    found = {"seconds": seconds, "megabytes": _peak(device) - before}
+    found = {"seconds": seconds, "megabytes": peak() - before}
     found["growth"] = kept_a_photo(device) if step == FINETUNE else 0.0
     return {name: np.float64(value) for name, value in found.items()}
-
-
-def _peak(device: str) -> float:
-    return peak_megabytes() if device == "cpu" else torch.cuda.max_memory_allocated() / 1e6
 
 
 def _read(batch: int, device: str, view: bool = False) -> Work:
@@ -147,18 +135,16 @@ def _read(batch: int, device: str, view: bool = False) -> Work:
 def _clip(batch: int, device: str) -> tuple[nn.Module, Tensor, Tensor]:
     import open_clip  # behind ctrh.guide, which silences what it says when a notebook imports it
 
-    model = open_clip.create_model("ViT-B-32-quickgelu").to(device).eval()
+    # Not by create_model, which would warn that there are no weights.
+    model = open_clip.CLIP(**open_clip.get_model_config("ViT-B-32-quickgelu")).to(device).eval()
     tokens = torch.randint(1, 1000, (batch, model.context_length), device=device)
     return model, torch.randn(batch, 3, PIXELS, PIXELS, device=device), tokens
 
 
-def _see(batch: int, device: str) -> Work:
-    model, pixels, _ = _clip(batch, device)
-    return lambda: model.encode_image(pixels)
-
-
-def _finetune(batch: int, device: str) -> Work:
+def _see(batch: int, device: str, learn: bool = False) -> Work:
     model, pixels, tokens = _clip(batch, device)
+    if not learn:
+        return lambda: model.encode_image(pixels)
     optimiser = torch.optim.Adam(model.parameters(), 1e-5)
 
     def step() -> None:
@@ -170,27 +156,26 @@ def _finetune(batch: int, device: str) -> Work:
 
 
 def kept_a_photo(device: str) -> float:
-    """Megabytes of what the gradient needs of a photo more in fine-tuning: unlike the process's peak always the same."""
+    """Megabytes that the gradient needs of a photo more in fine-tuning: unlike the process's peak always the same."""
     model, pixels, tokens = _clip(4, device)
 
-    def kept(photos: int) -> float:
-        return kept_megabytes(lambda: contrastive_loss(*model(pixels[:photos].clone(), tokens[:photos])[:3]))
+    def loss(n: int) -> Tensor:
+        return contrastive_loss(*model(pixels[:n].clone(), tokens[:n])[:3])
 
-    return (kept(4) - kept(2)) / 2
+    return (kept_megabytes(partial(loss, 4)) - kept_megabytes(partial(loss, 2))) / 2
 
 
 def kept_megabytes(forward: Callable[[], Tensor]) -> float:
     """Megabytes of the arrays that ``forward`` leaves for its gradient."""
-    kept = {}
+    kept = []  # all of them, so that no address stands for two
 
     def note(array: Tensor) -> Tensor:
-        kept[array.untyped_storage().data_ptr()] = array.untyped_storage().nbytes()
+        kept.append(array.untyped_storage())
         return array
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda array: array):
-        result = forward()
-    del result  # until here all of them are in memory, so no address stands for two
-    return sum(kept.values()) / 1e6
+        forward()
+    return sum({storage.data_ptr(): storage.nbytes() for storage in kept}.values()) / 1e6
 
 
 def _replace(batch: int, device: str) -> Work:
@@ -202,8 +187,7 @@ def _replace(batch: int, device: str) -> Work:
 
 def _network() -> tuple[nn.Module, Tensor]:
     """CTRH on AlexNet, as the article has it, untrained, and the pixels (1, 3, 224, 224) of a picture."""
-    candidates = {candidate.method: candidate for candidate in article_candidates(Profile.named("paper"))}
-    return candidates["CTRH"].build()
+    return {x.method: x for x in article_candidates(Profile.named("paper"))}["CTRH"].build()
 
 
 def _learn(batch: int, device: str) -> Work:
@@ -211,8 +195,7 @@ def _learn(batch: int, device: str) -> Work:
     network, pixels = _network()
     chosen = torch.rand(2 * batch, mirflickr.COMMON).argsort(dim=1) < TAGS_OF_A_PHOTO
     data = TrainingData(pixels.repeat(2 * batch, 1, 1, 1), {"tag_ids": padded_tags(chosen.numpy())})
-    config = TrainConfig(epochs=10_000, batch_size=batch, monitor=1, accelerator=device)
-    records = train(network, data, config)
+    records = train(network, data, TrainConfig(epochs=10_000, batch_size=batch, monitor=1, accelerator=device))
     return lambda: next(records)
 
 
@@ -234,7 +217,7 @@ STEPS = {
     READ: (1, 1, _read),
     VIEW: (1, 1, partial(_read, view=True)),
     SEE: (64, 8, _see),
-    FINETUNE: (128, 4, _finetune),
+    FINETUNE: (128, 4, partial(_see, learn=True)),
     REPLACE: (512, 512, _replace),
     LEARN: (32, 32, _learn),
     ENCODE: (64, 16, _encode),

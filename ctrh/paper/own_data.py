@@ -14,20 +14,15 @@ from ctrh.paper.tasks import InputConfig
 
 def runs(profile: Profile, backbone: str) -> list[Run]:
     """Every method at every length and seed, all on the features of the same ``backbone``."""
-    inputs, planned = InputConfig(backbone, profile.guide), []
-    for settings, method in product(profile.datasets, profile.methods):
-        for bits, seed in product(profile.bits, profile.seeds):
-            run = make_run(profile, settings.data.name, method, bits, seed)
-            planned.append(replace(run, inputs=inputs))
-    return planned
+    names = [settings.data.name for settings in profile.datasets]
+    wanted = product(names, profile.methods, profile.bits, profile.seeds)
+    return [replace(make_run(profile, *run), inputs=InputConfig(backbone, profile.guide)) for run in wanted]
 
 
 def write_tables(profile: Profile) -> None:
-    """Table 1 for each backbone of the profile's study: table1.csv, .md and .tex of the first, the others under its
-    name and theirs. Raises ``ValueError`` or ``FileNotFoundError`` where data or weights are missing."""
+    """Table 1 for each backbone of the profile's study: ``table1`` (.csv, .md, .tex), the others with their names."""
     names = " and ".join(settings.data.name for settings in profile.datasets)
     for i, (label, backbone) in enumerate(profile.study.backbones):
         table = article_table(run_grid(runs(profile, backbone)), 1, profile)
-        about = f"of {names}, on features of {label}"
-        titles = {metric: f"{title} {about}" for metric, title in score_titles(profile).items()}
+        titles = {x: f"{title} of {names}, on features of {label}" for x, title in score_titles(profile).items()}
         say(f"{label}: {save_table(table, f'table1_{backbone}' if i else 'table1', profile, titles=titles)}")

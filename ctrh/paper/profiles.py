@@ -1,18 +1,17 @@
-"""Profiles: what to run and how large, as data. The algorithms never ask which one it is.
-
-The profiles themselves are short Python files in the repository's folder ``profiles``; one's own is such a file anywhere.
-"""
+"""Profiles: what to run and how large, in Python files: ours in the folder ``profiles``, one's own anywhere."""
 
 from __future__ import annotations
 
 import argparse
 import csv
+import math
 import os
 import runpy
 import sys
 import traceback
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,21 +28,59 @@ from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import LossConfig
 from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.methods.registry import METHODS, compared
-from ctrh.paper.checked import Checked
 from ctrh.paper.launch import ROOT, profile_file
 from ctrh.training import TrainConfig
 
 RATES = ROOT / "profiles" / "rates.csv"
+# The least and the most that numbers may be, where it is not 1 for whole ones and 0 for others.
+ABOVE_0 = (1e-6, math.inf)
+BOUNDS = {"seeds": (0, math.inf), "alphas": (0, 1), "ratios": (0, 0.99), "factors": ABOVE_0, "rates": ABOVE_0}
+CHOICES = {"texts": ("words", "captions"), "article": ("mirflickr", "nuswide", "coco", "")}
+
+
+class Checked:
+    """A dataclass that raises ``ValueError`` for a field that is not as annotated, in ``BOUNDS`` (NaN is not) or in
+    ``CHOICES``, and for a tuple that is empty or has something twice."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            name, kind, value = field.name, field.type, getattr(self, field.name)
+            least, most = BOUNDS.get(name, (1 if "int" in kind else 0, math.inf))
+            good, wanted = _fits(value, kind, least, most), kind
+            if kind.startswith("tuple"):
+                good = isinstance(value, tuple) and (value or name == "rates")
+                good = good and all(_fits(x, kind, least, most) for x in value)
+                good = good and len({_name(x) for x in value}) == len(value)
+                wanted += ", one or more, all different"
+            if "int" in kind or "float" in kind:
+                wanted += f", each from {least:g} to {most:g}"
+            if name in CHOICES:
+                good, wanted = value in CHOICES[name], f"one of {', '.join(map(repr, CHOICES[name]))}"
+            if not good:
+                raise ValueError(f"{type(self).__name__}.{name} must be {wanted}; got {value!r}")
+
+
+def _fits(x: Any, kind: str, least: float, most: float) -> bool:
+    if kind.startswith("tuple[tuple") and isinstance(x, tuple) and x:
+        x = x[-1]  # a label's, or a method's and a data set's
+    one = kind.removesuffix(", ...]").removesuffix("]").rpartition("[")[2].rpartition(", ")[2]
+    if type(x).__name__ not in one.replace("None", "NoneType").replace("float", "float | int").split(" | "):
+        return False
+    return type(x) not in (int, float) or (least <= x <= most and x < math.inf)
+
+
+def _name(x: Any) -> Any:
+    """What no two of a tuple may share: labels, the names of data sets, or all of it."""
+    return x[:-1] if isinstance(x, tuple) else getattr(getattr(x, "data", x), "name", x)
 
 
 @dataclass(frozen=True)
 class DataConfig(Checked):
     """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
 
-    ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`); ``queries`` and ``train`` in place of its own.
-    ``validation``: of its training photos alone, as :func:`ctrh.data.validation.validation_photos` judges them.
-    ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are.
-    """
+    ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`), with ``queries`` and ``train`` for its own.
+    ``validation``: of its training photos alone (:func:`ctrh.data.validation.validation_photos`).
+    ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are."""
 
     name: str
     photos: int | None = None
@@ -59,14 +96,11 @@ class DataConfig(Checked):
             raise ValueError(f"DataConfig.queries must be given with photos={self.photos}; got None")
 
     def load(self) -> Photos:
-        """Raises ``ValueError`` for a name that no data set has, and whatever the data set raises."""
         if self.name not in DATASETS:
             Profile.current()  # in another process, which has not read the file that registers it
-        chosen = {"protocol": self.protocol}
-        if not self.photos:
-            chosen |= {"queries": self.queries, "train": self.train}
-        chosen = {name: value for name, value in chosen.items() if value is not None}
-        photos = load_photos(self.name, **chosen)
+        sizes = {} if self.photos else {"queries": self.queries, "train": self.train}
+        chosen = {"protocol": self.protocol, **sizes}
+        photos = load_photos(self.name, **{x: value for x, value in chosen.items() if value is not None})
         if self.photos:
             photos = first_photos(photos, self.photos, self.queries, self.train)
         if self.noise is not None:
@@ -76,23 +110,20 @@ class DataConfig(Checked):
 
 @dataclass(frozen=True)
 class GuideConfig(Checked):
-    """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them.
-
-    Full-size ones work on the GPU where there is one; those that are shipped give the same numbers everywhere.
-    """
+    """A guide by name and weights, as :func:`ctrh.guide.clip.load_guide` takes them."""
 
     name: str = "small"
     pretrained: str | None = None
 
     def load(self) -> Guide:
+        # Those that are shipped give the same numbers everywhere.
         device = "cuda" if self.name not in SMALL and torch.cuda.is_available() else "cpu"
         return load_guide(self.name, self.pretrained, device=device)
 
 
 @dataclass(frozen=True)
 class DatasetSettings(Checked):
-    """A data set and what the article sets for it. ``article``: that of its data sets for which it stands, "mirflickr" or
-    "nuswide"; "" for none."""
+    """A data set and the article's settings for the one it stands for, ``article``: mirflickr, nuswide, "" for none."""
 
     data: DataConfig
     article: str
@@ -102,14 +133,11 @@ class DatasetSettings(Checked):
 
 @dataclass(frozen=True)
 class StudyConfig(Checked):
-    """What the studies vary. ``guides`` and ``backbones``: labels and what they name, as guides of the tags and as
-    :func:`ctrh.backbones.load_backbone` takes them.
+    """What the studies vary. ``guides``, ``backbones``: labels and what they name. ``bits``: of studies of one length.
 
-    ``bits``: the length of those that have one only. ``alphas`` of Eq. (2), ``margins`` (ε) of Eq. (16) and
-    ``tag_balances`` (λ4) of Eq. (19): Figure 9. ``noise_rates``: of the users' tags, as :class:`DataConfig` takes them.
-    ``factors`` of the learning rates that :mod:`ctrh.paper.selection` tries. ``full_size``: whether the cost of encoding
-    is also measured with the article's own networks, where the profile's are others.
-    """
+    Figure 9: ``alphas`` of Eq. (2), ``margins`` (ε) of Eq. (16), ``tag_balances`` (λ4) of Eq. (19).
+    ``noise_rates``: as :class:`DataConfig` takes them. ``factors`` of learning rates that the selection tries.
+    ``full_size``: measure the article's own networks too, where the profile's are others."""
 
     guides: tuple[tuple[str, GuideConfig], ...]
     backbones: tuple[tuple[str, str], ...]
@@ -124,13 +152,10 @@ class StudyConfig(Checked):
 
 @dataclass(frozen=True)
 class CrossData(Checked):
-    """A data set as pairs of a photo and its text. ``article``: that of the profile's data sets which it belongs to; it
-    is left out where the profile leaves that one out. ``optional``: of none; left out where it is not on the machine.
+    """A data set as pairs of a photo and its text, the mean of its "words" (tags) or "captions" (one of all tags where
+    nobody wrote any). It is left out where the profile leaves out ``article``, or, ``optional``, where it is not there.
 
-    ``database``, ``train``: so many of its database and training photos, at random (None: all); FJSPH learns from the
-    labels of these training photos. ``texts``: a text is the mean of the features of its "words", the photo's tags; or
-    its "captions" (all tags in one sentence where nobody wrote any).
-    """
+    ``database``, ``train``: so many of its photos, at random (None: all)."""
 
     data: DataConfig
     article: str
@@ -146,11 +171,8 @@ class CrossData(Checked):
 
 @dataclass(frozen=True)
 class CrossConfig(Checked):
-    """The cross-modal study. ``flip``: how the guide is tuned with hidden patches, on ``tuned`` training pairs (None: all).
-
-    ``ablation_bits``: the length of what is left out or chosen otherwise; ``ks``: of mAP@k; ``ratios``: shares of hidden
-    patches whose speed is measured, on ``speed_pictures``, with ``speed_vit`` also on a tower of ViT-B-32's size.
-    """
+    """The cross-modal study. ``flip``: how the guide is tuned with hidden patches, on ``tuned`` pairs (None: all);
+    ``ks``: of mAP@k; ``ratios``: of hidden patches, timed on ``speed_pictures``, ``speed_vit``: by ViT-B-32 as well."""
 
     datasets: tuple[CrossData, ...]
     flip: FlipConfig
@@ -169,10 +191,9 @@ class CrossConfig(Checked):
 class Profile(Checked):
     """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
 
-    ``end_to_end``: train the backbone along, from pictures; else codes are learned on its features. ``words``: the word
-    vectors of the baselines. ``rates``: method, data set, and by how much all learning rates of ``train`` are multiplied
-    there (:func:`read_rates`); 1 for the others. ``heads``, ``ffn_ratio``: of CTRH's tag weighting.
-    """
+    ``end_to_end``: train the backbone along, from pictures; else codes are learned on its features. ``words``: the
+    baselines' word vectors. ``rates``: method, data set, and the factor on all learning rates of ``train`` there.
+    ``heads``, ``ffn_ratio``: of CTRH's tag weighting."""
 
     name: str
     datasets: tuple[DatasetSettings, ...]
@@ -199,8 +220,7 @@ class Profile(Checked):
 
     @classmethod
     def named(cls, name: str) -> Profile:
-        """The profile of that name, or the one in the file of that path; a file of one's own that ``$CTRH_PROFILE`` names
-        (as ``run_all.sh --profile FILE`` sets it) is also known by its name alone. Raises ``ValueError``."""
+        """The profile of that name or file; the file that ``$CTRH_PROFILE`` names is also known by its name alone."""
         current = os.environ.get("CTRH_PROFILE") or "demo"
         try:
             return read_profile(profile_file(current if Path(current).stem == name else name))
@@ -213,7 +233,7 @@ class Profile(Checked):
         return cls.named(os.environ.get("CTRH_PROFILE") or "demo")
 
     def dataset(self, name: str) -> DatasetSettings:
-        """The settings of one of this profile's data sets, by its name or that of the article's."""
+        """The settings of a data set, by its name or that of the article's."""
         for settings in self.datasets:
             if name in (settings.data.name, settings.article):
                 return settings
@@ -226,19 +246,18 @@ class Profile(Checked):
 
     def train_of(self, method: str, dataset: str) -> TrainConfig:
         """How ``method`` is trained on the data set of that name."""
-        factors = {rate[:2]: rate[2] for rate in self.rates}
-        return self.train.faster(factors.get((method, dataset), 1.0))
+        return self.train.faster({rate[:2]: rate[2] for rate in self.rates}.get((method, dataset), 1.0))
 
 
 def read_rates(profile: str) -> tuple[tuple[str, str, float], ...]:
-    """Method, data set and factor of each line of ``profiles/rates.csv`` that is the profile's."""
+    """Method, data set and factor, of the profile's lines in ``profiles/rates.csv``."""
     with RATES.open(encoding="utf-8", newline="") as lines:
         rows = [row for row in csv.DictReader(lines) if row["profile"] == profile]
     return tuple((row["method"], row["dataset"], float(row["factor"])) for row in rows)
 
 
 def read_profile(path: Path) -> Profile:
-    """What the file calls ``PROFILE``, under the file's name. ``ValueError`` of one line that says where something is wrong."""
+    """The file's ``PROFILE``, under the file's name. ``ValueError`` of one line that says where something is wrong."""
     if not path.is_file():
         raise ValueError(f"there is no {path}: profiles are part of a clone, not of the installed package")
     # For ``from profiles.paper import PROFILE``, wherever this package is used.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import resource
 import sys
@@ -9,27 +10,23 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 from scipy.stats import quantile_test
-from torch.utils.benchmark import Timer
-from torch.utils.benchmark.utils.timer import timer as wall_clock
 
 from ctrh.paper.launch import cores
 from ctrh.workers import end_with_parent
 
-T, R = TypeVar("T"), TypeVar("R")
+# Imported, it looks for a compiler, and would say on every terminal that there is no GPU.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+from torch.utils.benchmark import Timer  # noqa: E402
+from torch.utils.benchmark.utils.timer import timer as wall_clock  # noqa: E402
 
 
-def measure(
-    work: Callable[[], object], threads: int = 1, seconds: float = 0.3, clock: Callable[[], float] = wall_clock
-) -> np.ndarray:
-    """Seconds a call: the median and its 95 % interval (of order statistics; the extremes where there are too few).
-
-    ``work`` is repeated for at least ``seconds`` and four times, after first calls that also set things up. A GPU has
-    finished when the clock is read.
-    """
+def measure(work: Callable[[], object], threads: int = 1, seconds: float = 0.3, clock=wall_clock) -> np.ndarray:
+    """Seconds a call, repeated for at least ``seconds``: the median and its 95 % interval (of order statistics; the
+    extremes where there are too few). A GPU has finished when the clock is read."""
     timer = Timer("work()", globals={"work": work}, num_threads=threads, timer=clock)
     measured = timer.adaptive_autorange(threshold=1.0, min_run_time=seconds, max_run_time=20)
     interval = quantile_test(measured.times, q=measured.median, p=0.5).confidence_interval(0.95)
@@ -38,12 +35,10 @@ def measure(
     return np.array([measured.median, *interval])
 
 
-def measured_apart(work: Callable[[T], R], task: T) -> R:
-    """``work(task)``, of a function of a module, in a fresh process, so that its peak of memory is its own.
-
-    The process is the fork of a server that has imported ``work``'s module and that nothing else has happened in.
-    """
+def measured_apart(work: Callable[[Any], Any], task: Any) -> Any:
+    """``work(task)``, of a module's function, in a fresh process, so that its peak of memory is its own."""
     context = get_context("forkserver")
+    # Forks of a server that has imported the module, and in which nothing else has happened.
     context.set_forkserver_preload([work.__module__])
     with ProcessPoolExecutor(1, context, end_with_parent) as pool:
         return pool.submit(work, task).result()

@@ -24,9 +24,7 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
     """One row a tower and masking ratio: ``patches`` left, ``ms`` of the processor per picture and training step,
     ``speedup`` over the first ratio, ``transformer``: the share of a step at that ratio that masking can make cheaper.
 
-    The guide's own tower, and one of ViT-B-32's size with random weights, which is as fast as a trained one. Measured
-    once on a machine, on one thread, then read back.
-    """
+    The guide's tower, and an untrained one of ViT-B-32's size. Measured once on a machine, then read back."""
     pictures = cross.speed_pictures
 
     def compute() -> dict[str, np.ndarray]:
@@ -38,13 +36,12 @@ def speed_rows(cross: CrossConfig, guide: Guide) -> pd.DataFrame:
         rows = pd.concat(frames, ignore_index=True)
         return {name: np.asarray(rows[name].tolist()) for name in rows}
 
-    settings = [pictures, cross.ratios, cross.speed_vit]
-    key = content_key(guide.key, settings, machine(), code_key(), versions())
+    key = content_key(guide.key, [pictures, cross.ratios, cross.speed_vit], machine(), code_key(), versions())
     return pd.DataFrame(cached_arrays("masking-speed", key, compute))
 
 
 def tower_rows(name: str, tower: VisionTransformer, pictures: int, ratios: Sequence[float]) -> pd.DataFrame:
-    """The rows of one tower, which is not touched, by steps on so many random ``pictures``."""
+    """The rows of one tower (copied, not touched) by steps on so many random ``pictures``."""
     visual = copy.deepcopy(tower).requires_grad_(True)
     images = torch.randn(pictures, 3, *visual.image_size, generator=torch.Generator().manual_seed(0))
 
@@ -60,6 +57,6 @@ def tower_rows(name: str, tower: VisionTransformer, pictures: int, ratios: Seque
     ms = np.array([milliseconds(ratio, visual) for ratio in ratios])
     # What comes before the transformer, which masking does not make cheaper.
     stem = milliseconds(0.0, visual.conv1)
-    table = pd.DataFrame({"tower": name, "ratio": list(ratios), "ms": ms, "speedup": ms[0] / ms})
-    table.insert(2, "patches", [patches_left(visual, ratio) for ratio in ratios])
-    return table.assign(transformer=1 - stem / ms[0])
+    left = [patches_left(visual, ratio) for ratio in ratios]
+    rows = {"tower": name, "ratio": list(ratios), "patches": left, "ms": ms, "speedup": ms[0] / ms}
+    return pd.DataFrame(rows).assign(transformer=1 - stem / ms[0])
