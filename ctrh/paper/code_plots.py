@@ -16,10 +16,7 @@ SHADES = {"better": GREEN, "worse": RED, "undecided": GREY, "holds": GREEN, "doe
 
 
 def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
-    """Scores over code lengths, a line for each ``name`` with its interval.
-
-    ``table``: the columns ``name``, ``bits``, ``mean`` and, where there are several seeds, ``low`` and ``high``.
-    """
+    """Scores (``mean``) over ``bits``, a line for each ``name`` with its interval from ``low`` to ``high``."""
     for number, (label, line) in enumerate(table.groupby(name, sort=False)):
         line = line.sort_values("bits")
         shade = colour(label, number)
@@ -30,30 +27,28 @@ def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
 
 
 def table_curves(fig: Figure, tables: Mapping[int, pd.DataFrame], name: str) -> np.ndarray:
-    """Tables of the article as :func:`score_by_bits`: a row a table, a column a data set, one legend; the axes."""
+    """The article's tables as :func:`score_by_bits`: a row a table, a column a data set; the axes."""
     datasets = next(iter(tables.values()))["dataset"].unique()
     axes = fig.subplots(len(tables), len(datasets), squeeze=False)
     for line, table in zip(axes, tables.values(), strict=True):
         title = "mAP@" + table["metric"].iloc[0].removeprefix("map_")
         for ax, dataset in zip(line, datasets, strict=True):
-            rows = table[table["dataset"] == dataset]
-            score_by_bits(ax, rows, name).set(title=dataset, ylabel=f"{title} (%)")
+            score_by_bits(ax, table[table["dataset"] == dataset], name).set(
+                title=dataset, ylabel=f"{title} (%)"
+            )
     fig.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return axes
 
 
 def effect_dots(ax: Axes, rows: pd.DataFrame, name: str = "label") -> Axes:
-    """A dot for each change with its interval, the first on top, coloured by the verdict; × where codes collapsed.
-
-    ``rows``: ``name``, ``difference``, ``low``, ``high`` (NaN: a dot alone), ``verdict`` and ``note``.
-    """
+    """A dot and interval for each of :func:`ctrh.paper.effects.effects`, by verdict; × where codes collapsed."""
     for place, row in enumerate(rows.itertuples()):
         shade = SHADES[row.verdict]
         ax.plot([row.low, row.high], [place, place], color=shade, linewidth=1.3)
         ax.plot(row.difference, place, "X" if row.note else "o", color=shade, markersize=4)
     ax.axvline(0, color="#262626", linewidth=0.8)
-    ax.set(yticks=range(len(rows)), yticklabels=rows[name], ylim=(len(rows) - 0.5, -0.5))
-    ax.set_xlabel("points of mAP")
+    places = {"yticks": range(len(rows)), "yticklabels": rows[name], "ylim": (len(rows) - 0.5, -0.5)}
+    ax.set(**places, xlabel="points of mAP")
     ax.tick_params(axis="y", length=0)
     ax.grid(False, axis="y")
     return ax

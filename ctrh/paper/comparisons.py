@@ -22,18 +22,15 @@ def comparison_runs(profile: Profile) -> list[Run]:
 
 
 def queries_at(scores: Scores, shares: Sequence[float]) -> list[int]:
-    """The queries at ``shares`` in [0, 1] of the way from the worst AP@all to the best, as positions among them.
-
-    Queries without a relevant item in the database, which nothing can answer, are left out; of equal AP the earlier
-    query is the worse.
-    """
+    """The queries at ``shares`` in [0, 1] of the way from the worst AP@all to the best, as positions; those
+    without a relevant item are left out, and of equal AP the earlier is the worse."""
     answerable = np.flatnonzero(scores.relevant > 0)
     order = answerable[np.argsort(scores.ap_all[answerable], kind="stable")]
     return [int(order[round(share * (len(order) - 1))]) for share in shares]
 
 
 def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.DataFrame:
-    """The ``count`` nearest photos of some queries (positions among them): ``label`` of the run, and :func:`ranked`."""
+    """The ``count`` nearest photos of some queries (positions among them), as :func:`ranked`, behind ``label``."""
     run, task, queries = result.run, result.run.task, list(queries)
     asked, database = task.split.query[queries], task.split.database
     labels = task.labels[asked], task.labels[database]
@@ -43,32 +40,20 @@ def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.Da
 
 
 def ranked(
-    queries: Sequence,
-    photos: np.ndarray,
-    query_codes: np.ndarray,
-    database_codes: np.ndarray,
-    query_labels: np.ndarray,
-    database_labels: np.ndarray,
-    count: int,
-) -> pd.DataFrame:
-    """The ``count`` nearest of a database to each query, of equal distance the earlier first.
+    queries: Sequence, photos: np.ndarray, query_codes: np.ndarray, database_codes: np.ndarray,
+    query_labels: np.ndarray, database_labels: np.ndarray, count: int,
+) -> pd.DataFrame:  # fmt: skip
+    """The ``count`` nearest of M ``photos`` to each of Q queries, of equal distance the earlier first.
 
-    ``queries``: Q names, ``photos``: (M,) indices; codes: (Q, K), (M, K) bool; labels: (Q, L), (M, L) bool. Rows:
-    ``query``, ``rank`` from 1, ``photo``, ``distance``, ``relevant``.
+    codes: (Q, K), (M, K) bool; labels: (Q, L), (M, L) bool.
     """
     index = HammingIndex(pack(database_codes), database_codes.shape[1])
     distances, places = index.search(pack(query_codes), count)  # (Q, count)
     shared = query_labels[:, None] & database_labels[places]  # (Q, count, L)
     lines, ranks = np.indices(places.shape)
-    return pd.DataFrame(
-        {
-            "query": np.asarray(queries)[lines].ravel(),
-            "rank": ranks.ravel() + 1,
-            "photo": photos[places].ravel(),
-            "distance": distances.ravel(),
-            "relevant": shared.any(axis=2).ravel(),
-        }
-    )
+    columns = {"query": np.asarray(queries)[lines], "rank": ranks + 1, "photo": photos[places]}
+    columns |= {"distance": distances, "relevant": shared.any(axis=2)}
+    return pd.DataFrame({name: values.ravel() for name, values in columns.items()})
 
 
 def side_by_side(results: Sequence[RunResult], queries: Sequence[int], count: int = 10) -> pd.DataFrame:
@@ -77,10 +62,8 @@ def side_by_side(results: Sequence[RunResult], queries: Sequence[int], count: in
 
 
 def order_agreement(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether methods stand in the article's order, for each column of :func:`ctrh.paper.tables.article_table`.
-
-    ``methods``: those that both have; Spearman's ``correlation`` over them; who is ``first`` and ``first_published``.
-    """
+    """How many ``methods`` the article has too, Spearman's ``correlation`` with its order, and who is first,
+    for each column of :func:`ctrh.paper.tables.article_table`."""
     lines, columns = [], ["dataset", "metric", "bits"]
     for key, part in table.dropna(subset="published").groupby(columns, sort=False):
         correlation = part["mean"].corr(part["published"], method="spearman")

@@ -18,11 +18,8 @@ POINTS = 80
 
 
 def precision_rows(results: Iterable[RunResult], last: int = 1000) -> pd.DataFrame:
-    """Precision at N = 1 ... ``last`` in percent, a row for each drawn point of each data set, label and length.
-
-    Columns: ``dataset``, ``label``, ``bits``, ``n``, ``precision``, and ``low`` and ``high``, which bound it with 95 %
-    confidence over seeds alone, since a run keeps no curve of a single query; NaN for one seed.
-    """
+    """Precision at N = 1 ... ``last`` in percent, a row for each drawn point; ``low`` and ``high`` bound it
+    with 95 % confidence over seeds alone, since a run keeps no curve of a single query (NaN for one seed)."""
 
     def curve(result: RunResult) -> dict[str, np.ndarray]:
         scores = result.scores
@@ -33,8 +30,7 @@ def precision_rows(results: Iterable[RunResult], last: int = 1000) -> pd.DataFra
 
 
 def recall_rows(results: Iterable[RunResult]) -> pd.DataFrame:
-    """Precision over recall by Hamming ranking in percent, as :func:`precision_rows`, with ``recall`` (its mean over
-    seeds at the same rank) in place of ``n``, and ``rank``."""
+    """As :func:`precision_rows`, over ``recall`` by Hamming ranking (its mean over seeds at a ``rank``)."""
 
     def curve(result: RunResult) -> dict[str, np.ndarray]:
         scores = result.scores
@@ -46,7 +42,7 @@ def recall_rows(results: Iterable[RunResult]) -> pd.DataFrame:
 
 
 def drawn(count: int) -> np.ndarray:
-    """Which of ``count`` points of a curve are drawn: the first and the last, dense at the start, where it is steep."""
+    """Which of ``count`` points of a curve are drawn: the first, the last, and more at the steep start."""
     share = np.linspace(0, 1, POINTS) ** 1.5
     return np.unique((share * (count - 1)).round().astype(int))
 
@@ -79,10 +75,7 @@ def banded(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> Axes:
 
 
 def curve_panels(fig: Figure, rows: pd.DataFrame, x: str, xlabel: str) -> np.ndarray:
-    """Precision over the column ``x`` of one data set, a panel for each length; the axes.
-
-    The axis of precision is as long as the lines need: the band of few seeds can be wider.
-    """
+    """Precision over the column ``x`` of one data set, a panel for each length, cut to what the lines need."""
     lengths = sorted(rows["bits"].unique())
     axes = fig.subplots(-(-len(lengths) // 2), min(2, len(lengths)), sharex=True, sharey=True, squeeze=False)
     for ax, bits in zip(axes.flat, lengths):
@@ -100,10 +93,8 @@ def curve_panels(fig: Figure, rows: pd.DataFrame, x: str, xlabel: str) -> np.nda
 
 
 def forest(ax: Axes, rows: pd.DataFrame) -> Axes:
-    """Differences with their intervals, a group for each method compared with, a line in it for each length.
-
-    ``rows``: those of :func:`ctrh.paper.effects.differences` of one data set and metric; hollow: undecided.
-    """
+    """Rows of :func:`ctrh.paper.effects.differences` of one data set and metric with their intervals, a group
+    for each method compared with, a line in it for each length; hollow: undecided."""
     methods, lengths = list(dict.fromkeys(rows["over"])), sorted(rows["bits"].unique())
     for number, bits in enumerate(lengths):
         part, shape = rows[rows["bits"] == bits], "osD^"[number % 4]

@@ -12,6 +12,7 @@ from ctrh.paper.runs import RunResult, average_precisions
 from ctrh.paper.statistics import interval, verdict
 from ctrh.retrieval.codes import code_statistics
 
+DIFFERENCES = "dataset bits metric method over difference low high seeds queries verdict".split()
 # (data set, bits, metric, label) -> seed -> (Q,) average precisions in percent.
 Precisions = dict[tuple[str, int, str, str], dict[int, np.ndarray]]
 
@@ -21,10 +22,7 @@ def label_of(result: RunResult) -> str:
 
 
 def precisions(results: Iterable[RunResult]) -> Precisions:
-    """The queries' average precisions of all ``results``; metrics are ``map_all`` and ``map_k``.
-
-    Raises ``ValueError`` when two of them say the same of themselves: their label should tell them apart.
-    """
+    """The queries' average precisions by key and seed. Raises ``ValueError`` for two runs of one name."""
     found: Precisions = {}
     for result in results:
         run = result.run
@@ -44,12 +42,8 @@ def paired(ours: dict[int, np.ndarray], theirs: dict[int, np.ndarray]) -> np.nda
 
 
 def differences(results: Sequence[RunResult], name: str | None, over: str) -> pd.DataFrame:
-    """mAP of the runs labelled ``name`` (None: of every other label) minus that of those labelled ``over``.
-
-    One row per data set, bits, metric (``map_all``, ``map_k``) and label, here ``method``: ``difference`` in points,
-    paired by seed and query, ``low`` and ``high`` (95 %, :func:`ctrh.paper.statistics.interval`), ``seeds``, ``queries``,
-    ``verdict``. Raises ``ValueError`` where one of the two is missing.
-    """
+    """mAP of the runs labelled ``name`` (None: of all others) minus that of those labelled ``over``, in
+    points, paired by seed and query, with its interval. Raises ``ValueError`` where one is missing."""
     found, rows = precisions(results), []
     for (dataset, bits, metric, label), seeds in found.items():
         if label == over or name not in (None, label):
@@ -58,17 +52,15 @@ def differences(results: Sequence[RunResult], name: str | None, over: str) -> pd
             raise ValueError(f"{dataset}, {bits} bits: there is no run of {over!r} to compare {label!r} with")
         values = paired(seeds, found[dataset, bits, metric, over])
         difference, low, high = interval(values)
-        row = {"dataset": dataset, "bits": bits, "metric": metric, "method": label, "over": over}
-        row |= {"difference": difference, "low": low, "high": high}
-        row |= {"seeds": len(values), "queries": values.shape[1], "verdict": verdict(low, high)}
-        rows.append(row)
+        counts = len(values), values.shape[1]
+        rows.append((dataset, bits, metric, label, over, difference, low, high, *counts, verdict(low, high)))
     if not rows:
         raise ValueError(f"there is no run of {name or 'others'!r} to compare with {over!r}")
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=DIFFERENCES)
 
 
 def effects(results: Sequence[RunResult], over: str, label: str | None = None) -> pd.DataFrame:
-    """:func:`differences` of every ``label`` (or one), with a ``note`` of how many of its trainings have collapsed."""
+    """:func:`differences` of every ``label`` (or one), with a ``note`` of how many trainings collapsed."""
     rows = differences(results, label, over).rename(columns={"method": "label"})
     flat = collapses(result for result in results if label in (None, label_of(result)))
     counts = [flat[row.dataset, row.bits, row.label] for row in rows.itertuples()]
@@ -84,17 +76,14 @@ def collapses(results: Iterable[RunResult]) -> Counter[tuple[str, int, str]]:
 
 def effect_table(rows: pd.DataFrame, index: Sequence[str] = ("label",)) -> pd.DataFrame:
     """Rows of :func:`effects` at one length as text, a column for each data set and metric."""
-    texts = [
-        f"{row.difference:+.2f} ({row.low:+.2f} to {row.high:+.2f}) {row.verdict} {row.note}".rstrip()
-        for row in rows.itertuples()
-    ]
+    text = "{difference:+.2f} ({low:+.2f} to {high:+.2f}) {verdict} {note}"
+    texts = [text.format(**row).rstrip() for row in rows.to_dict("records")]
     rows = rows.assign(text=texts, metric=_titles(rows))
     return rows.pivot_table("text", list(index), ["dataset", "metric"], aggfunc="first", sort=False)
 
 
 def published_effects(rows: pd.DataFrame, tables: Mapping[int, pd.DataFrame]) -> pd.DataFrame:
-    """Rows of :func:`effects` over code lengths beside the same differences of the article's ``tables``
-    (:func:`ctrh.paper.tables.article_tables`): columns ``difference``, ``verdict``, ``published``, each by ``bits``."""
+    """Rows of :func:`effects` by ``bits`` beside the same differences of the article's ``tables``."""
     printed = pd.concat(table.rename(columns={table.columns[0]: "label"}) for table in tables.values())
     printed, keys = printed.set_index("label"), ["dataset", "bits", "metric"]
     for name in ("label", "over"):

@@ -42,16 +42,13 @@ LOSS_ARROWS = [
 ]  # fmt: skip
 # x, colour, how strong each of the seven cells is
 VECTORS = [
-    (44, GREEN, (0.9, 0.1, 0.8, 0.95, 0.15, 0.05, 0.85)),
-    (69.5, ORANGE, (0.5, 0.8, 0.3, 0.6, 0.9, 0.2, 0.7)),
+    (44, GREEN, (0.9, 0.1, 0.8, 0.95, 0.15, 0.05, 0.85)), (69.5, ORANGE, (0.5, 0.8, 0.3, 0.6, 0.9, 0.2, 0.7)),
     (111, BLUE, (0.6, 0.2, 0.9, 0.4, 0.7, 0.3, 0.5)),
-]
+]  # fmt: skip
 LOSSES = [
-    (45.5, r"$L_q$", "quantisation (15)"),
-    (62, r"$L_{sim}$", "similarity (17)"),
-    (78, r"$L_{hinge}$", "hinge (16)"),
-    (111, r"$L_{tb}$", "tag-balanced (18)"),
-]
+    (45.5, r"$L_q$", "quantisation (15)"), (62, r"$L_{sim}$", "similarity (17)"),
+    (78, r"$L_{hinge}$", "hinge (16)"), (111, r"$L_{tb}$", "tag-balanced (18)"),
+]  # fmt: skip
 # x, y, text, size
 LABELS = [
     (13, 67, "photo $x_i$", 6.5), (33.5, 67, "user tags $T_i$", 6.5), (130, 66, r"new tags $\hat{T}_i$", 6.5),
@@ -63,10 +60,7 @@ BITS = "1011001"
 
 
 def framework(fig: Figure, photo: Image.Image, user_tags: Tags, replaced_tags: Tags) -> Axes:
-    """Draws Figure 1 over the whole of ``fig`` (7.0 x 3.8 inches suit it).
-
-    ``user_tags`` and ``replaced_tags``: up to five (tag, whether it is right) of ``photo``.
-    """
+    """Draws Figure 1 over the whole of ``fig`` (7.0 x 3.8 inches suit it); of the tags up to five."""
     fig.set_layout_engine("none")
     ax = fig.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, WIDTH), ylim=(0, HEIGHT))
@@ -79,23 +73,11 @@ def framework(fig: Figure, photo: Image.Image, user_tags: Tags, replaced_tags: T
         _text(ax, x + width / 2, title_y, title, 7)
         _text(ax, x + width / 2, detail_y, detail, 5.8, color=PALE_INK)
     clear_ticks(ax.inset_axes((4, 47, 18, 18), transform=ax.transData)).imshow(photo)
-    backbone = [(6, 30), (20, 27), (20, 19), (6, 16)]
-    ax.add_patch(Polygon(backbone, facecolor=TINT[GREEN], edgecolor=GREEN))
+    ax.add_patch(Polygon([(6, 30), (20, 27), (20, 19), (6, 16)], facecolor=TINT[GREEN], edgecolor=GREEN))
     # The photo goes round the guides to the averaged one.
     ax.plot([22, 25, 25, 88], [48.5, 48.5, 43, 43], color=INK, linewidth=0.8, solid_joinstyle="round")
     _chips(ax, 26, 65, user_tags)
     _chips(ax, 122.5, 64, replaced_tags)
-    _codes_and_losses(ax)
-    for x, y, text, size in LABELS:
-        _text(ax, x, y, text, size)
-    for arrows, ink, dashes in ((ARROWS, INK, "-"), (LOSS_ARROWS, RED, (0, (3, 1.5)))):
-        look = {"arrowstyle": "-|>", "mutation_scale": 6, "linewidth": 0.8, "color": ink, "linestyle": dashes}
-        for start, end in arrows:
-            ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **look))
-    return ax
-
-
-def _codes_and_losses(ax: Axes) -> None:
     for x, edge, values in VECTORS:
         for i, value in enumerate(values):
             _cell(ax, x, 16 + 2 * i, 3, 2, edge, edge, value)
@@ -108,6 +90,13 @@ def _codes_and_losses(ax: Axes) -> None:
         _rounded(ax, x - 6.5, 4.2, 13, 5.2, 2.6, TINT[RED], RED)
         _text(ax, x, 6.9, symbol, 7)
         _text(ax, x, 2.8, name, 5.5)
+    for x, y, text, size in LABELS:
+        _text(ax, x, y, text, size)
+    for arrows, ink, dashes in ((ARROWS, INK, "-"), (LOSS_ARROWS, RED, (0, (3, 1.5)))):
+        look = {"arrowstyle": "-|>", "mutation_scale": 6, "linewidth": 0.8, "color": ink, "linestyle": dashes}
+        for start, end in arrows:
+            ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **look))
+    return ax
 
 
 def _chips(ax: Axes, x: float, top: float, tags: Tags) -> None:

@@ -25,8 +25,7 @@ def tile(
     ax: Axes, picture: Image.Image, column: float, row: float, colour: str = "#bfbfbf", width: float = 0.5
 ) -> None:
     """``picture`` in the middle of the unit square at (``column``, ``row``), with a frame; rows go down."""
-    wide = SIDE * picture.width / max(picture.size)
-    high = SIDE * picture.height / max(picture.size)
+    wide, high = (SIDE * side / max(picture.size) for side in picture.size)
     left, top = column + (1 - wide) / 2, row + (1 - high) / 2
     ax.imshow(picture, extent=(left, left + wide, top + high, top))
     ax.add_patch(Rectangle((left, top), wide, high, fill=False, edgecolor=colour, linewidth=width))
@@ -55,23 +54,12 @@ def contact_sheet(
     return tiled(ax, columns, -(-len(pictures) // columns) * height)
 
 
-def found_tile(ax: Axes, picture: Image.Image, column: float, row: float, relevant: bool) -> None:
-    """A picture that a query found; a wrong one has a thick frame and a mark."""
-    tile(ax, picture, column, row, GREEN if relevant else RED, 0.8 if relevant else 2.2)
-    if not relevant:
-        mark = {"boxstyle": "circle,pad=0.12", "facecolor": RED, "linewidth": 0}
-        corner = column + 0.9, row + 0.1
-        ax.text(*corner, "×", ha="right", va="top", fontsize=8, color="white", bbox=mark)
-
-
 def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) -> Axes:
-    """Figure 8: what several queries find by several methods, a strip each: the query, then what was found for it, best
-    first; wrong pictures are framed and marked. The axes.
-
-    ``rows`` as :func:`ctrh.paper.comparisons.nearest` gives them; a query is a photo's index, or words.
-    """
+    """Figure 8: a strip for each query (a photo's index, or words) and method, best first; wrong pictures are
+    framed and marked. ``rows``: of :func:`ctrh.paper.comparisons.nearest`."""
     ax = fig.subplots()
     strips = list(rows.groupby(["query", "label"], sort=False))
+    mark = {"boxstyle": "circle,pad=0.12", "facecolor": RED, "linewidth": 0}
     for line, ((query, label), found) in enumerate(strips):
         if isinstance(query, str):
             ax.text(0.5, line + 0.5, query, ha="center", va="center", fontsize=7)
@@ -79,25 +67,25 @@ def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) 
             tile(ax, images[query], 0, line, "black", 1.2)
         ax.text(-0.05, line + 0.5, label, rotation=90, ha="right", va="center", fontsize=7)
         for row in found.itertuples():
-            found_tile(ax, images[row.photo], row.rank, line, row.relevant)
+            tile(ax, images[row.photo], row.rank, line, *((GREEN, 0.8) if row.relevant else (RED, 2.2)))
+            if not row.relevant:
+                cross = {"ha": "right", "va": "top", "fontsize": 8, "color": "white", "bbox": mark}
+                ax.text(row.rank + 0.9, line + 0.1, "×", **cross)
     return tiled(ax, 1 + int(rows["rank"].max()), len(strips))
 
 
 def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
-    """Figure 3: the most probable tags of a photo, best on top.
-
-    ``rows``: ``rank``, ``tag``, ``probability`` and, optionally, ``right``; wrong tags are hatched and grey.
-    """
+    """Figure 3: the most probable tags of a photo (``rank``, ``tag``, ``probability``), best on top; where
+    ``right`` is known, wrong ones are hatched and grey."""
     rows = rows.sort_values("rank")
     right = rows["right"].to_numpy(dtype=bool) if "right" in rows else np.ones(len(rows), dtype=bool)
     y = np.arange(len(rows))
     bars = ax.barh(y, rows["probability"], 0.72, color=np.where(right, GREEN, "#d9d9d9"))
-    for bar, good in zip(bars, right, strict=True):
-        if not good:
-            bar.set(hatch="////", edgecolor="#8c8c8c", linewidth=0)
+    for i in np.flatnonzero(~right):
+        bars[i].set(hatch="////", edgecolor="#8c8c8c", linewidth=0)
     ax.bar_label(bars, fmt="{:.3f}", fontsize=5.5, padding=1.5)
-    ax.set(yticks=y, yticklabels=rows["tag"], xlabel="probability")
-    ax.set_xlim(0, 1.22 * rows["probability"].max())
+    limits = (0, 1.22 * rows["probability"].max())
+    ax.set(yticks=y, yticklabels=rows["tag"], xlabel="probability", xlim=limits)
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
@@ -105,11 +93,8 @@ def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
 
 
 def tag_inference(photo_ax: Axes, tags_ax: Axes, photo: Image.Image, rows: pd.DataFrame) -> Axes:
-    """Figure 2 for one photo: its picture, and the tags from every source in columns of ``tags_ax``.
-
-    ``rows``: ``source`` (a column each, in order of appearance), ``rank``, ``tag``, ``right``. Wrong tags are grey, in
-    italics and marked ×.
-    """
+    """Figure 2 for one photo: its picture, and the tags from every source in columns of ``tags_ax``; wrong
+    ones are grey, in italics and marked ×. ``rows``: of :func:`ctrh.paper.tag_tables.inference_rows`."""
     clear_ticks(photo_ax).imshow(photo)
     sources = list(dict.fromkeys(rows["source"]))
     lines = max(7, int(rows["rank"].max()))

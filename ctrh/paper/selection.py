@@ -33,24 +33,21 @@ from ctrh.training import TrainingDiverged
 
 def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
     """(method, data set, factor) -> the run that tries it, at the length of the studies, with the first seed."""
-    held_out = []
+    held_out, runs = [], {}
     for settings in profile.datasets:
         data, refine = replace(settings.data, validation=True), replace(settings.refine, alpha=0.0)
         held_out.append(replace(settings, data=data, refine=refine))
     names = [settings.data.name for settings in held_out]
-    runs = {}
     for method, name, factor in product(profile.learners, names, profile.study.factors):
         tried = replace(profile, datasets=tuple(held_out), rates=((method, name, factor),))
-        label = f"{method} at rates x{factor:g}"
         which = name, method, profile.study.bits, profile.seeds[0]
-        runs[method, name, factor] = make_run(tried, *which, label=label)
+        runs[method, name, factor] = make_run(tried, *which, label=f"{method} at rates x{factor:g}")
     return runs
 
 
 def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
-    """One row a trial: ``dataset``, ``method``, ``factor``; ``validation`` and ``by_users``: mAP@all in percent by the
-    guide's tags and by the users'; ``note`` (collapsed codes, or a training that diverged and has no mAP); ``best`` of
-    its method and data set by ``validation`` (of equal ones the smaller factor), and ``used``: by the profile."""
+    """One row a trial: mAP@all in percent by the guide's tags (``validation``) and ``by_users``; ``best`` of
+    its method and data set (of equal ones the smaller factor); a training that diverged has no mAP."""
     runs, rows = trial_runs(profile), []
     for (method, name, factor), result in zip(runs, attempts(runs.values(), jobs), strict=True):
         row = {"dataset": name, "method": method, "factor": factor}
@@ -68,11 +65,8 @@ def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
 
 
 def _judged(profile: Profile, result: RunResult) -> float:
-    """mAP@all of a trial's codes by the zero-shot guide's tags.
-
-    However many photos have a tag: labels are such words, sky and people. A judge without them prefers codes that have
-    learned nothing (docs/reproduction_notes.md).
-    """
+    """mAP@all by the zero-shot guide's tags, however many photos have one: labels are such words, sky and
+    people. A judge without them prefers codes that learned nothing (docs/reproduction_notes.md)."""
     data = result.run.data
     photos = photos_of(data)
     asked = np.union1d(photos.split.query, photos.split.database)
@@ -92,7 +86,7 @@ def write_rates(profile: str, trials: pd.DataFrame, path: Path = RATES) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Chooses the learning rates of a profile's methods by trials.")
+    parser = argparse.ArgumentParser(description="Chooses the learning rates of methods by trials.")
     parser.add_argument("--profile", default="demo", help="a name, or a Python file (default: demo)")
     profile = Profile.named(parser.parse_args().profile)
     trials = trial_rows(profile)

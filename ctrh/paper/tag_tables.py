@@ -49,7 +49,12 @@ STEPS = {
     "zero-shot → fine-tuned guide": ("zero-shot", "removed", "fine-tuned", "removed"),
     "zero-shot → ensembled guide, Eq. (2)": ("zero-shot", "removed", "ensembled", "removed"),
     "ensembled: class token → Eq. (8), weighted": ("ensembled", "direct", "ensembled", "removed"),
-    "ensembled: class token → Eq. (8), unweighted": ("ensembled", "direct", "ensembled", "removed, unweighted"),
+    "ensembled: class token → Eq. (8), unweighted": (
+        "ensembled",
+        "direct",
+        "ensembled",
+        "removed, unweighted",
+    ),
 }
 QUALITY = "dataset tags prediction alpha average measure value best tags_per_photo photos".split()
 
@@ -81,17 +86,13 @@ def frequency_rows(photos: Photos) -> pd.DataFrame:
     """How many photos carry the word of each rank: ``dataset``, ``rank``, ``tag``, ``photos``."""
     counts = np.bincount(photos.tags.indices, minlength=len(photos.vocabulary))
     order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-    tags = np.asarray(photos.vocabulary, dtype=object)[order]
-    ranks = np.arange(1, len(order) + 1)
+    ranks, tags = np.arange(1, len(order) + 1), np.asarray(photos.vocabulary, dtype=object)[order]
     return pd.DataFrame({"dataset": photos.name, "rank": ranks, "tag": tags, "photos": counts[order]})
 
 
 def zero_shot_rows(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
-    """R-precision over the concept words, on held-out scenes and on the drawn sets among ``photo_sets``: for each photo
-    as many best words as are true of it.
-
-    ``scored``: by the class token, by the mean token, and by chance (its expected value). No row where no set is drawn.
-    """
+    """R-precision over the concept words, on held-out scenes and the drawn sets: by the class token, by the
+    mean token, and by chance (its expected value). No row where no set is drawn."""
     columns = ["scenes", "guide", "photos", "words", "scored", "r_precision"]
     drawn = [photos for photos in photo_sets if photos.truth is not None]
     trials = [("held out", *held_out_scenes())] if drawn else []
@@ -110,15 +111,14 @@ def zero_shot_rows(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
 
 
 def held_out_scenes(count: int = 500) -> tuple[ArrayImages, sp.csr_array]:
-    """Scenes as the small guide was trained on, of a seed that it was not, and their concept words (N, W) bool."""
+    """Scenes like those the small guide learned from, of another seed, and their concept words (N, W) bool."""
     pixels = DrawnImages("corpus", HELD_OUT_SEED, count, Mix()).pixels
-    scenes = compose_all(HELD_OUT_SEED, count, Mix())
     images = ArrayImages(pixels, content_key("held out", HELD_OUT_SEED, count))
-    return images, sp.csr_array(concept_matrix(scenes))
+    return images, sp.csr_array(concept_matrix(compose_all(HELD_OUT_SEED, count, Mix())))
 
 
 def concept_truth(photos: Photos) -> sp.csr_array:
-    """(N, len(CONCEPTS)) bool: the concept words that are true of drawn ``photos``; false for words never used."""
+    """(N, len(CONCEPTS)) bool: the concept words that are true of drawn ``photos``."""
     dense = photos.truth.toarray()
     column = {word: i for i, word in enumerate(photos.vocabulary)}
     never = np.zeros(len(photos), dtype=bool)
@@ -138,12 +138,9 @@ def configs_by_guide(profile: Profile, settings: DatasetSettings) -> dict[str, T
 
 
 def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
-    """How good the users' tags are and those that replace them, over the training photos.
-
-    Columns ``QUALITY``: ``tags`` (of ``KINDS``), ``prediction`` ("user" or of ``PREDICTIONS``), ``average`` ("micro": all
-    tags pooled, "photo": mean over photos), ``measure``, ``value`` and, for precision, ``best``: what an oracle reaches
-    that gives every photo as many tags. Empty where the truth is not known.
-    """
+    """How good the users' tags and those that replace them are, over the training photos: columns
+    ``QUALITY``, ``best``: the precision of an oracle that gives every photo as many tags. Empty where the
+    truth is not known."""
     photos = photos_of(settings.data)
     if photos.truth is None:
         return pd.DataFrame(columns=QUALITY)
@@ -170,10 +167,8 @@ def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
 
 def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
     """The pooled rows of :func:`quality_rows` in percent, a line each for data set, tags and prediction."""
-    keys = ["dataset", "tags", "prediction"]
-    pooled = rows[rows["average"] == "micro"]
-    table = pooled.pivot_table(index=keys, columns="measure", values="value", sort=False)
-    table = table[["precision", "recall", "f1"]]
+    keys, pooled = ["dataset", "tags", "prediction"], rows[rows["average"] == "micro"]
+    table = pooled.pivot_table("value", keys, "measure", sort=False)[["precision", "recall", "f1"]]
     best = pooled[pooled["measure"] == "precision"].set_index(keys)["best"]
     table.insert(1, "best possible precision", best)
     table["precision, % of the best possible"] = table["precision"] / best
@@ -181,7 +176,7 @@ def quality_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def step_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """What each of ``STEPS`` does to the pooled precision of :func:`quality_rows`, in percent, rounded as shown."""
+    """What each of ``STEPS`` does to the pooled precision of :func:`quality_rows`, in percent, as shown."""
     chosen = rows[(rows["average"] == "micro") & (rows["measure"] == "precision")]
     values = chosen.set_index(["dataset", "tags", "prediction"])["value"].astype(float)
     precision, lines = (100 * values).round(1), []
@@ -194,7 +189,7 @@ def step_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def photos_to_show(photos: Photos, count: int, least: int = 5, most: int = 7) -> np.ndarray:
-    """The first ``count`` training photos that keep ``least`` to ``most`` tags (Eq. 3): a rule, not a choice by result."""
+    """The first training photos that keep ``least`` to ``most`` tags (Eq. 3): no choice by result."""
     kept = tags_to_keep(photos.tags, photos.common)[photos.split.train]
     return photos.split.train[(kept >= least) & (kept <= most)][:count]
 
@@ -205,12 +200,8 @@ def inference_rows(
     indices: Sequence[int],
     configs: Mapping[str, TagConfig] | None = None,
 ) -> pd.DataFrame:
-    """Figure 2: the tags of a few photos from every source: ``photo``, ``source``, ``rank``, ``tag``, ``right``.
-
-    Sources: "user", then those of ``configs`` (default: "zero-shot", "fine-tuned", "ensembled"; K_i tags each, best
-    first) and "truth": the true concept words, or the labels where the true tags are not known. ``right`` counts
-    names in other languages too.
-    """
+    """Figure 2: the tags of a few photos from "user", from ``configs`` (K_i tags each, best first; default:
+    the three weights) and "truth": the true concept words, or the labels."""
     photos, indices = photos_of(settings.data), np.asarray(indices)
     counts = tags_to_keep(photos.tags, photos.common)[indices]
     frames = [_listed(photos.tags, photos.vocabulary, indices, "user")]
@@ -220,17 +211,16 @@ def inference_rows(
         scores = scores_of(*features, text_of(photos, settings.data, config), config.refine)
         best = top_tags(scores, photos.vocabulary, int(counts.max(initial=0)), guide.scale)
         best = best[best["rank"].to_numpy() <= counts[best["row"]]]
-        best = best.assign(photo=indices[best["row"]], source=source)
-        frames.append(best[["photo", "source", "rank", "tag"]])
-    labels = photos.labels, photos.label_names
-    truth = labels if photos.truth is None else (concept_truth(photos), CONCEPTS)
+        frames.append(
+            best.assign(photo=indices[best["row"]], source=source)[["photo", "source", "rank", "tag"]]
+        )
+    known = photos.truth is not None
+    truth = (concept_truth(photos), CONCEPTS) if known else (photos.labels, photos.label_names)
     frames.append(_listed(*truth, indices, "truth"))
     return with_right(photos, pd.concat(frames, ignore_index=True))
 
 
-def _listed(
-    tags: sp.csr_array | np.ndarray, words: Sequence[str], indices: np.ndarray, source: str
-) -> pd.DataFrame:
+def _listed(tags: sp.csr_array | np.ndarray, words: Sequence[str], indices: np.ndarray, source: str):
     """Given tags in the order of ``words``, as rows of :func:`inference_rows`."""
     rows = []
     for photo in indices:
@@ -240,10 +230,8 @@ def _listed(
 
 
 def with_right(photos: Photos, rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` (``photo``, ``tag``) with ``right``: whether the tag is true of the photo; True where nobody knows.
-
-    A concept word that no user ever wrote is listed as truth only, so it is true.
-    """
+    """``rows`` with ``right``: whether ``tag`` is true of ``photo``; True where nobody knows, and for a
+    concept word that no user ever wrote, which is listed as truth only."""
     if photos.truth is None:
         return rows.assign(right=True)
     column = {word: i for i, word in enumerate(photos.vocabulary)}
@@ -252,24 +240,18 @@ def with_right(photos: Photos, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd.DataFrame:
-    """The words that replacement takes away and brings most often, over the training photos.
-
-    ``change`` ("taken away", "brought"), ``tag``, ``photos``; ``right``: on how many of these photos the word is
-    true (NaN where nobody knows).
-    """
+    """The words that replacement takes away and brings most often, over the training photos; ``right``: on
+    how many of the ``photos`` the word is true (NaN where nobody knows)."""
     rows = photos.split.train
-    before = sp.csr_array(photos.tags[rows], dtype=np.int64)
-    after = sp.csr_array(replaced[rows], dtype=np.int64)
+    before, after = (sp.csr_array(tags[rows], dtype=np.int64) for tags in (photos.tags, replaced))
     vocabulary, frames = np.asarray(photos.vocabulary, dtype=object), []
     for change, difference in (("taken away", before - after), ("brought", after - before)):
         moved = sp.csr_array(difference > 0)
         times = np.asarray(moved.sum(axis=0)).ravel()
-        words = np.argsort(-times, kind="stable")[:count]
-        words = words[times[words] > 0]
+        words = np.argsort(-times, kind="stable")[: min(count, np.count_nonzero(times))]
         true = np.full(len(photos.vocabulary), np.nan)
         if photos.truth is not None:
             true = np.asarray(moved.multiply(photos.truth[rows]).sum(axis=0)).ravel()
         frame = pd.DataFrame({"tag": vocabulary[words], "photos": times[words], "right": true[words]})
         frames.append(frame.assign(dataset=photos.name, change=change))
-    columns = ["dataset", "change", "tag", "photos", "right"]
-    return pd.concat(frames, ignore_index=True)[columns]
+    return pd.concat(frames, ignore_index=True)[["dataset", "change", "tag", "photos", "right"]]

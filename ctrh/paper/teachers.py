@@ -22,20 +22,16 @@ SLOWER = 0.1
 
 
 def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str], share: float = 1.0) -> Profile:
-    """``profile`` with CTRH's learning rates on ``dataset``, or a ``share`` of them, for all ``methods``.
-
-    Where tags say little, it does not matter much which rates trials choose on them, and these may be too slow to learn
-    from better tags: that would look as if tags did not matter.
-    """
+    """``profile`` with a ``share`` of CTRH's learning rates on ``dataset`` for all ``methods``: rates chosen
+    on poor tags may be too slow for better ones, which would look as if tags did not matter."""
     name = profile.dataset(dataset).data.name
-    factors = [factor for method, where, factor in profile.rates if (method, where) == ("CTRH", name)] or [1.0]
+    factors = [factor for *where, factor in profile.rates if where == ["CTRH", name]] or [1.0]
     rates = [(method, name, share * factor) for method in methods for factor in factors]
     return replace(profile, rates=tuple(rates))
 
 
 def taught_runs(profile: Profile, dataset: str) -> list[Run]:
-    """Every deep method on every variant of the tags, on the best of them at ``SLOWER`` rates, too, and ``UNTAUGHT``: at
-    the length of the studies, with the first seed. Labels are "method, tags"."""
+    """Every deep method on every variant of the tags, the best at ``SLOWER`` rates too, and ``UNTAUGHT``."""
     methods, bits, seed = profile.learners, profile.study.bits, profile.seeds[0]
     variants = variants_of(profile.dataset(dataset).data)
     taught = [(tags, tags, 1.0) for tags in variants] + [(f"{variants[-1]}, slowly", variants[-1], SLOWER)]
@@ -48,8 +44,7 @@ def taught_runs(profile: Profile, dataset: str) -> list[Run]:
 
 
 def taught_rows(results: Sequence[RunResult]) -> pd.DataFrame:
-    """mAP@all of the runs of :func:`taught_runs` of one data set less that of ``UNTAUGHT``: rows of
-    :func:`ctrh.paper.effects.differences` with ``method`` and ``tags`` apart, and ``map_all`` itself."""
+    """mAP@all of :func:`taught_runs` less that of ``UNTAUGHT``, with ``method`` and ``tags`` apart."""
     rows = differences(results, None, UNTAUGHT).query("metric == 'map_all'").reset_index(drop=True)
     scores = {result.run.label: 100 * result.scores.map_all for result in results}
     names = rows["method"].str.split(", ", n=1, expand=True)
@@ -57,11 +52,8 @@ def taught_rows(results: Sequence[RunResult]) -> pd.DataFrame:
 
 
 def noise_runs(profile: Profile, dataset: str) -> list[Run]:
-    """Every learner at every noise rate and seed, the oracle and those without tags, at the length of the studies.
-
-    The guide is the zero-shot one (α = 0): one that is fine-tuned on the tags would have to be trained anew for every
-    rate. Raises ``ValueError`` for real photos when a run is asked for its task.
-    """
+    """Every learner at every noise rate and seed, the oracle and those without tags. The guide is the
+    zero-shot one: one fine-tuned on the tags would have to be trained anew for every rate."""
     runs, bits = [], profile.study.bits
     for rate in profile.study.noise_rates:
         noisy = at_rate(profile, dataset, rate)
@@ -74,7 +66,7 @@ def noise_runs(profile: Profile, dataset: str) -> list[Run]:
 
 
 def at_rate(profile: Profile, dataset: str, rate: float) -> Profile:
-    """``profile`` with the tags of ``dataset`` at ``rate``, the zero-shot guide, and CTRH's learning rates for all."""
+    """``profile`` with ``dataset`` at noise ``rate``, the zero-shot guide, and CTRH's learning rates for all."""
     settings = profile.dataset(dataset)
     # At rate 1 it is the data set as it is, so that runs of other studies serve here, too.
     data = replace(settings.data, noise=None if rate == 1 else rate)
@@ -84,19 +76,14 @@ def at_rate(profile: Profile, dataset: str, rate: float) -> Profile:
 
 
 def noise_rows(results: Iterable[RunResult]) -> pd.DataFrame:
-    """mAP@all by rate: ``label``, ``dataset``, ``rate``, ``bits``, ``metric``, ``mean``, ``low``, ``high``, ``seeds``.
-
-    The oracle and those without tags stand at rate 1; the users' tags are nothing to them.
-    """
+    """mAP@all by noise rate; the oracle and those without tags stand at rate 1."""
     rates = [(result, result.run.data.noise) for result in results]
     rows = pd.concat([result.rows().assign(rate=1.0 if rate is None else rate) for result, rate in rates])
     return over_seeds(rows[rows["metric"] == "map_all"], ["label", "dataset", "rate", "bits", "metric"])
 
 
 def tag_rows(profile: Profile, dataset: str) -> pd.DataFrame:
-    """How many of the training photos' tags are right at each rate, in percent: rows as those of :func:`noise_rows`,
-    ``metric`` "right_tags", ``label`` "user" or "replaced", without bounds.
-    """
+    """How many of the training photos' tags are right at each rate, in percent: "user" and "replaced"."""
     rows = []
     for rate in profile.study.noise_rates:
         run = make_run(at_rate(profile, dataset, rate), dataset, "CTRH", profile.study.bits)
@@ -109,7 +96,7 @@ def tag_rows(profile: Profile, dataset: str) -> pd.DataFrame:
 
 
 def save_noise_table(rows: pd.DataFrame, profile: Profile) -> str:
-    """Writes ``noise``.md and .tex from the rows of :func:`noise_rows` and :func:`tag_rows`; the Markdown."""
+    """Writes ``noise``.md and .tex from :func:`noise_rows` and :func:`tag_rows`; the Markdown."""
     titles = {"map_all": "mAP@all", "right_tags": "tags that are right"}
     halves = (rows["high"] - rows["low"]) / 2
     spans = (" ± " + halves.map("{:.2f}".format)).where(halves > 0, "")

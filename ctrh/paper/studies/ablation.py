@@ -30,8 +30,7 @@ def variant_runs(profile: Profile) -> list[Run]:
 
 def without_runs(profile: Profile) -> list[Run]:
     """The full model and ``WITHOUT``, at the studies' one length."""
-    grid = product(profile.datasets, ("CTRH", *WITHOUT), profile.seeds)
-    bits = profile.study.bits
+    grid, bits = product(profile.datasets, ("CTRH", *WITHOUT), profile.seeds), profile.study.bits
     return [variant(profile, dataset.data.name, label, bits, seed) for dataset, label, seed in grid]
 
 

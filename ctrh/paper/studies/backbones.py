@@ -15,19 +15,13 @@ from ctrh.paper.tasks import guide_of
 
 TABLES = (6, 7)
 # What stands beside which row of the article; the others are the article's own.
-STANDS_FOR = {
-    "small-alexnet": "AlexNet",
-    "small-resnet": "ResNet-50",
-    "small-vit": "ViT-B-16",
-    "guide": "CLIP (ViT-B-32)",
-}
+STANDS_FOR = {"small-alexnet": "AlexNet", "small-resnet": "ResNet-50", "small-vit": "ViT-B-16"}
+STANDS_FOR["guide"] = "CLIP (ViT-B-32)"
 
 
 def backbone_runs(profile: Profile) -> list[Run]:
-    """CTRH on each of the study's backbones, for all data sets, lengths and seeds.
-
-    The guide's encoder is frozen in any profile, as in the article; the others train along where the profile's does.
-    """
+    """CTRH on each of the study's backbones; the guide's encoder is frozen in any profile, as in the article,
+    and the others train along where the profile's does."""
     grid = product(profile.datasets, profile.study.backbones, profile.bits, profile.seeds)
     runs = []
     for dataset, (label, name), bits, seed in grid:
@@ -53,13 +47,8 @@ def mapping(profile: Profile) -> pd.DataFrame:
 
 
 def cost_rows(profile: Profile) -> pd.DataFrame:
-    """What each backbone costs: ``backbone``, ``parameters``, ``trained`` (those of them that the study trains), ``width``
-    (F), ``megabytes``, ``one_ms`` for a picture alone and ``encode_ms`` for one in a batch of ``ctrh.paper.costs.BATCH``.
-
-    Times are medians from pixels to bits, measured once on a machine (:func:`ctrh.paper.costs.cost`).
-    """
-    settings = default_settings("CTRH", profile, profile.datasets[0])
-    settings = replace(settings, bits=profile.study.bits)
+    """What each backbone costs; ``one_ms``: a picture alone, ``encode_ms``: one in a batch, pixels to bits."""
+    settings = replace(default_settings("CTRH", profile, profile.datasets[0]), bits=profile.study.bits)
     guide = guide_of(profile.guide)
     text = (2, guide.width)  # encoding does not read it
     rows = []

@@ -22,10 +22,8 @@ STANDS_FOR = {"small": "CLIP", "small-b": "OpenCLIP"}
 
 
 def guide_runs(profile: Profile) -> list[Run]:
-    """CTRH on tags (and their text features) of each of the study's guides, for all data sets, lengths and seeds.
-
-    The pictures go through the profile's own backbone throughout: only what teaches changes.
-    """
+    """CTRH on tags (and their text features) of each of the study's guides. The pictures go through the
+    profile's own backbone throughout: only what teaches changes."""
     grid = product(profile.datasets, profile.study.guides, profile.bits, profile.seeds)
     runs = []
     for dataset, (label, guide), bits, seed in grid:
@@ -47,7 +45,7 @@ def guide_tags(profile: Profile, dataset: DatasetSettings) -> dict[str, sp.csr_a
 
 
 def agreement(tags: Mapping[str, sp.csr_array], rows: np.ndarray) -> np.ndarray:
-    """(len(rows),): of all tags that one of two guides gives a photo the share that both do; NaN without tags."""
+    """(len(rows),): the share of a photo's tags from two guides that both give; NaN without tags."""
     one, other = (sp.csr_array(given[rows], dtype=np.int64) for given in tags.values())
     shared = one.multiply(other).sum(axis=1)
     union = one.sum(axis=1) + other.sum(axis=1) - shared
@@ -55,8 +53,7 @@ def agreement(tags: Mapping[str, sp.csr_array], rows: np.ndarray) -> np.ndarray:
 
 
 def tag_quality_rows(photos: Photos, tags: Mapping[object, sp.csr_array]) -> pd.DataFrame:
-    """How good tags are over the training photos, pooled, in percent: ``dataset``, ``tags`` (their key), ``precision``,
-    ``recall``, ``best``: the precision of an oracle that gives as many tags. Empty where the truth is not known."""
+    """How good tags are over the training photos, pooled, in percent; empty where the truth is not known."""
     train, rows = photos.split.train, []
     for label, given in tags.items() if photos.truth is not None else ():
         quality = tag_quality(given[train], photos.truth[train])
@@ -68,8 +65,8 @@ def tag_quality_rows(photos: Photos, tags: Mapping[object, sp.csr_array]) -> pd.
 def disagreements(
     dataset: DatasetSettings, tags: Mapping[str, sp.csr_array], count: int = 10
 ) -> pd.DataFrame:
-    """The words that one guide gives and the other does not, most frequent first: ``dataset``, ``guide``, ``tag``,
-    ``photos``, ``right`` (on how many of these the word is true, NaN where nobody knows)."""
+    """The words that one guide gives and the other does not, most frequent first; ``right``: on how many of
+    the ``photos`` the word is true (NaN where nobody knows)."""
     (first, one), (second, other) = tags.items()
     rows = exchange_rows(replace(photos_of(dataset.data), tags=one), other, count)
     rows.insert(1, "guide", rows.pop("change").replace({"taken away": first, "brought": second}))

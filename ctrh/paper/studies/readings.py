@@ -19,12 +19,8 @@ UNSUPERVISED = ("LSH", "SH", "ITQ")
 
 @dataclass(frozen=True)
 class Reading:
-    """One place that can be read in another way. ``chosen`` says how it is read by default, ``other`` the alternative.
-
-    What the alternative changes: ``refine`` (:class:`ctrh.guide.refine.RefineConfig`), ``losses``
-    (:class:`ctrh.losses.LossConfig`), ``settings`` (:class:`ctrh.methods.ctrh.CTRHConfig`); ``rates`` multiplies every
-    learning rate.
-    """
+    """One place that can be read in another way, and what that changes: ``refine`` (``RefineConfig``),
+    ``losses`` (``LossConfig``), ``settings`` (``CTRHConfig``); ``rates`` multiplies every learning rate."""
 
     where: str
     chosen: str
@@ -78,15 +74,15 @@ def reading_runs(profile: Profile) -> list[Run]:
         train = full.train if reading.rates == 1 else full.train.faster(reading.rates)
         losses = replace(full.losses, **reading.losses)
         settings = replace(full, losses=losses, train=train, **reading.settings)
+        where = dataset.data.name, "CTRH", profile.study.bits, seed
         label = "CTRH" if reading is default else reading.label
-        bits = profile.study.bits
-        run = make_run(profile, dataset.data.name, "CTRH", bits, seed, settings=settings, label=label)
+        run = make_run(profile, *where, settings=settings, label=label)
         runs.append(with_refinement(run, **reading.refine))
     return runs
 
 
 def reading_effects(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
-    """The rows of :func:`ctrh.paper.effects.effects` against the default, behind ``where``, ``chosen`` and ``other``."""
+    """:func:`ctrh.paper.effects.effects` against the default, behind ``where``, ``chosen`` and ``other``."""
     rows = effects(results, "CTRH")
     places = {reading.label: reading for reading in readings(profile)}
     for i, name in enumerate(("where", "chosen", "other")):
@@ -95,14 +91,11 @@ def reading_effects(results: Sequence[RunResult], profile: Profile) -> pd.DataFr
 
 
 def feature_runs(profile: Profile) -> list[Run]:
-    """LSH, SH and ITQ on the guide's features, labelled by the method, and on those of the study's first backbone.
-
-    The article says that they work on CLIP's features, and not on which.
-    """
+    """LSH, SH and ITQ on the guide's features and on those of the study's first backbone: the article says
+    that they work on CLIP's features, and not on which."""
     label, name = profile.study.backbones[0]
     runs = []
     for dataset, method, seed in product(profile.datasets, UNSUPERVISED, profile.seeds):
         run = make_run(profile, dataset.data.name, method, profile.study.bits, seed, label=method)
-        other = replace(run.inputs, backbone=name)
-        runs += [run, replace(run, inputs=other, label=f"{method} on {label}")]
+        runs += [run, replace(run, inputs=replace(run.inputs, backbone=name), label=f"{method} on {label}")]
     return runs

@@ -18,8 +18,7 @@ PARAMETERS = {"α": "share of fine-tuned weights, (2)", "ε": "margin of (16)", 
 
 
 def values_of(profile: Profile) -> dict[str, tuple[float, ...]]:
-    """The values that each of ``PARAMETERS`` takes, ascending: those of the study, and the article's of every data set,
-    which the others are compared with."""
+    """The values of each of ``PARAMETERS``, ascending: the study's, and the article's of all data sets."""
     study = profile.study
     values = {}
     for parameter, tried in zip(PARAMETERS, (study.alphas, study.margins, study.tag_balances), strict=True):
@@ -35,29 +34,23 @@ def chosen_values(dataset: DatasetSettings) -> dict[str, float]:
 
 
 def sensitivity_runs(profile: Profile) -> list[Run]:
-    """CTRH at the studies' length with one parameter changed at a time, labelled "ε = 0.7", on all data sets and seeds."""
+    """CTRH at the studies' length with one parameter changed at a time, labelled "ε = 0.7"."""
     runs = []
     for dataset in profile.datasets:
         full = default_settings("CTRH", profile, dataset)
         for parameter, values in values_of(profile).items():
             for value, seed in product(values, profile.seeds):
-                losses = {
-                    "α": full.losses,
-                    "ε": replace(full.losses, margin=value),
-                    "λ4": with_tag_balance(full.losses, value),
-                }
-                settings, label = replace(full, losses=losses[parameter]), f"{parameter} = {value:g}"
+                losses = {"ε": replace(full.losses, margin=value), "λ4": with_tag_balance(full.losses, value)}
+                settings = replace(full, losses=losses.get(parameter, full.losses))
                 where = (dataset.data.name, "CTRH", profile.study.bits, seed)
-                run = make_run(profile, *where, settings=settings, label=label)
+                run = make_run(profile, *where, settings=settings, label=f"{parameter} = {value:g}")
                 runs.append(with_refinement(run, alpha=value) if parameter == "α" else run)
     return runs
 
 
 def figure9(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
-    """The points of Figure 9: mean and interval, whether the value is the article's (``chosen``), ``collapsed`` runs.
-
-    The article draws these curves and prints none of their numbers.
-    """
+    """Figure 9: mean and interval, whether the value is the article's (``chosen``), how many runs
+    ``collapsed``. The article draws these curves and prints none of their numbers."""
     rows = pd.concat([result.rows() for result in results], ignore_index=True)
     table = over_seeds(rows[rows["metric"] == f"map_{profile.top}"], ["label", "dataset", "bits", "metric"])
     labels, counts = table["label"].str.split(" = ", expand=True), collapses(results)
@@ -69,11 +62,7 @@ def figure9(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
 
 
 def best_values(results: Sequence[RunResult], profile: Profile) -> pd.DataFrame:
-    """For each data set and parameter the value with the best mAP@k beside the article's.
-
-    Columns ``dataset``, ``parameter``, ``best``, ``article``, and how far the best is ahead of the article's:
-    ``difference``, ``low``, ``high`` in points, ``verdict`` as :func:`ctrh.paper.effects.effects` has it.
-    """
+    """For each data set and parameter the ``best`` value by mAP@k, and how far it beats the ``article``'s."""
     rows = []
     for dataset in profile.datasets:
         mine = [result for result in results if result.run.data == dataset.data]

@@ -32,9 +32,8 @@ def training_runs(profile: Profile) -> list[Run]:
 
 
 def tag_balanced_room(result: RunResult) -> dict[str, float]:
-    """Eq. (18) on the training tags for A_i = 0, ``unknowing``, and for A_i even over an image's own tags and 0
-    elsewhere, ``knowing``; beside them its mean in the ``first`` and the ``last`` epoch.
-    """
+    """Eq. (18) on the training tags for A_i = 0, ``unknowing``, and for A_i even over an image's own tags and
+    0 elsewhere, ``knowing``; beside them its mean in the ``first`` and the ``last`` epoch."""
     task, losses = result.run.task, result.run.settings.losses
     tags = task.tags[task.split.train]
     tags = torch.from_numpy(tags[tags.sum(axis=1) > 0].toarray())  # fit leaves out the others
@@ -45,26 +44,20 @@ def tag_balanced_room(result: RunResult) -> dict[str, float]:
 
 
 def attention_on_truth(weights: sp.csr_array, truth: sp.csr_array) -> pd.DataFrame:
-    """Whether tag weighting listens to right tags: the share of attention that they get, beside their share of the tags.
-
-    weights: (N, C), rows of sum 1 (:meth:`ctrh.methods.ctrh.CTRH.tag_weights`); truth: (N, C) bool. One row for each
-    photo that has right and wrong tags: ``photo``, ``tags`` (how many), ``attention`` and ``plain``, equal if all its
-    tags weighed the same.
-    """
+    """The share of attention that right tags get, beside their ``plain`` share of the tags, for each photo
+    with right and wrong ones. weights: (N, C), rows of sum 1 (``CTRH.tag_weights``); truth: (N, C) bool."""
     given = weights.astype(bool)
     tags, right = given.sum(axis=1), given.multiply(truth).sum(axis=1)
     mixed = np.flatnonzero((right > 0) & (right < tags))
     attention = weights.multiply(truth).sum(axis=1)[mixed]
-    columns = {"photo": mixed, "tags": tags[mixed], "attention": attention, "plain": right[mixed] / tags[mixed]}
+    columns = {"photo": mixed, "tags": tags[mixed], "attention": attention}
+    columns["plain"] = right[mixed] / tags[mixed]
     return pd.DataFrame(columns)
 
 
 def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
-    """:func:`attention_on_truth` of the network behind ``run``, over its training photos, as one row.
-
-    truth: (N, C) of all photos. ``gain``: attention on right tags less their share, in points,
-    between ``low`` and ``high`` (95 %), ``verdict``: "better" where right tags get more than their share.
-    """
+    """The attention on right tags less their share over the training photos, in points, with interval and
+    verdict; one row. truth: (N, C) of all photos."""
     task = run.task
     rows = task.split.train
     weights = trained(run).tag_weights(task.inputs(rows), task.tags[rows])
@@ -77,9 +70,7 @@ def attention_gain(run: Run, truth: sp.csr_array) -> dict[str, object]:
 def weighted_tags(
     weights: sp.csr_array, photo: int, vocabulary: Sequence[str], truth: sp.csr_array | None = None
 ) -> pd.DataFrame:
-    """The tags of one photo, the most listened to first: ``rank``, ``tag``, ``probability`` (the attention), and with
-    ``truth`` (N, C) ``right``.
-    """
+    """One photo's tags by attention (``probability``), and with ``truth`` (N, C) whether they are ``right``."""
     row = weights[[photo]]
     order = np.argsort(-row.data, kind="stable")
     words = row.indices[order]
