@@ -7,6 +7,7 @@ a ``torch.utils.data.Dataset`` that reads pictures one by one as (3, H, W).
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -37,6 +38,8 @@ class Reader:
                 _Drawn(inputs),
                 batch_sampler=_Asked(self._asked),
                 num_workers=min(workers, os.cpu_count() or 1),
+                # The system's own way to start them: within a worker of joblib's the default would be joblib's.
+                multiprocessing_context=multiprocessing.get_all_start_methods()[0] if workers else None,
                 persistent_workers=workers > 0,
                 pin_memory=torch.cuda.is_available(),
                 generator=torch.Generator(),  # of its own, so that nobody else's is moved on

@@ -176,13 +176,17 @@ def run_notebooks(
         seconds = _clock(time.monotonic() - began)
         return f"{path.stem:{width}}  done in {seconds}, {len(names)} files written"
 
-    with ThreadPoolExecutor(at_once) as pool, _children_ended():
-        waiting = [pool.submit(run, path) for path in changed]
-        try:
-            for number, done in enumerate(as_completed(waiting), 1):
-                say(f"[{number}/{len(waiting)}] {done.result()}")
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+    pool = ThreadPoolExecutor(at_once)
+    waiting = [pool.submit(run, path) for path in changed]
+    interrupted = False
+    try:
+        for number, done in enumerate(as_completed(waiting), 1):
+            say(f"[{number}/{len(waiting)}] {done.result()}")
+    except KeyboardInterrupt:
+        interrupted = True  # the notebooks' processes are ended by who catches this: waiting for them would be in vain
+        raise
+    finally:
+        pool.shutdown(wait=not interrupted, cancel_futures=True)
 
 
 @contextmanager
