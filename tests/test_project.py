@@ -122,6 +122,7 @@ def test_no_file_names_a_registry_or_a_machine():
 def test_results_in_git_are_few_small_and_of_three_kinds():
     results = [path for path in tracked_files() if path.is_relative_to(ROOT / "figures")]
     assert {path.suffix for path in results} == {".csv", ".md", ".png"}
+    assert max(path.stat().st_size for path in results) < 1_000_000
     assert sum(path.stat().st_size for path in tracked_files()) < 40_000_000
 
 
