@@ -27,7 +27,6 @@ import scipy.sparse as sp
 from filelock import FileLock
 
 UNFINISHED = ".unfinished"
-CACHE_REMEDY = "set CTRH_CACHE to another folder"
 
 
 class DamagedCache(UserWarning):
@@ -126,9 +125,18 @@ def prepare_folder(folder: Path, remedy: str) -> None:
     except OSError as error:
         raise ValueError(f"nothing can be written to {folder} ({error.strerror}): {remedy}") from error
     ours = f"{UNFINISHED}-{socket.gethostname()}-"
-    for path in folder.rglob(f"{ours}*"):
-        if not psutil.pid_exists(int(path.name.removeprefix(ours).partition("-")[0])):
+    for path in list(folder.rglob(f"{ours}*")):  # whole: folders go while it is read
+        if psutil.pid_exists(int(path.name.removeprefix(ours).partition("-")[0])):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
             path.unlink(missing_ok=True)
+
+
+def prepare_cache() -> None:
+    """:func:`prepare_folder` of the cache."""
+    prepare_folder(cache_dir(), "set CTRH_CACHE to another folder")
 
 
 @contextlib.contextmanager

@@ -18,6 +18,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from ctrh.paper.notebook import NotebookError, execute, store_outputs
 from ctrh.paper.records import notebook_key
 from ctrh.paper.run import find_notebooks, planned_runs, run_notebooks, run_report
+from ctrh.store import UNFINISHED
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -71,7 +72,7 @@ def test_profile_is_injected_and_the_copy_carries_no_times_or_paths(tmp_path):
     first = target.read_bytes()
     execute(source, folder, {"profile": "smoke"})
     assert target.read_bytes() == first
-    assert not list((tmp_path / "cache" / "notebooks").glob("running-*"))
+    assert not list((tmp_path / "cache" / "notebooks").glob(f"{UNFINISHED}*"))
 
 
 ENDS = {

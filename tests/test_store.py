@@ -194,9 +194,11 @@ def test_what_dead_processes_left_is_swept_and_a_folder_that_cannot_be_written_i
             os._exit(9)"""
     assert subprocess.run([sys.executable, "-c", code]).returncode == 9
     (dead,) = (tmp_path / "deep").iterdir()
+    folder = tmp_path / "deep" / f"{dead.name}-folder"
+    (folder / "notebooks" / dead.name).mkdir(parents=True)
     with replacing(tmp_path / "deep" / "alive.npz") as alive:
         prepare_folder(tmp_path, "choose another")
-        assert alive.exists() and not dead.exists()
+        assert alive.exists() and not dead.exists() and not folder.exists()
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="nothing can be written to .*file .*: choose another"):
         prepare_folder(tmp_path / "file", "choose another")

@@ -12,7 +12,6 @@ from ctrh.app.model_folder import EncoderSpec
 from ctrh.data.folder import read_folder
 from ctrh.data.photos import Photos
 from ctrh.guide.names import SMALL, check_tower, published_config
-from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
 
 
 def say(message: str) -> None:
@@ -21,7 +20,6 @@ def say(message: str) -> None:
 
 
 def read_photos(args: Namespace, queries: int | None = None, train: int | None = None) -> Photos:
-    prepare_folder(cache_dir(), CACHE_REMEDY)
     say(f"reading {args.folder}")
     photos = read_folder(
         args.folder,

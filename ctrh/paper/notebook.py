@@ -17,7 +17,7 @@ import nbformat
 
 from ctrh.paper.outputs import compact_png
 from ctrh.paper.records import files_in
-from ctrh.store import cache_dir, replacing
+from ctrh.store import cache_dir, replacing, unfinished
 
 
 class NotebookError(RuntimeError):
@@ -47,7 +47,7 @@ def execute(
         )
     kept = cache_dir().resolve() / "notebooks"
     kept.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=kept, prefix="running-") as running:
+    with tempfile.TemporaryDirectory(dir=kept, prefix=f"{unfinished()}-") as running:
         staged = Path(running) / folder.name
         copy = staged / "notebooks" / source.name
         copy.parent.mkdir(parents=True)

@@ -9,9 +9,9 @@ import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -31,7 +31,7 @@ from ctrh.paper.records import (
     notebook_key,
     record_that_holds,
 )
-from ctrh.store import CACHE_REMEDY, cache_dir, content_key, prepare_folder
+from ctrh.store import cache_dir, content_key, prepare_cache, prepare_folder
 
 if TYPE_CHECKING:  # PyTorch's seconds are for those who have something to train
     from ctrh.paper.grid import AnyRun
@@ -189,23 +189,18 @@ def run_notebooks(
         pool.shutdown(wait=not interrupted, cancel_futures=True)
 
 
-@contextmanager
-def _children_ended() -> Iterator[None]:
-    """Ends all processes that this one has started, and theirs, when the block is interrupted."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        # joblib's tracker clears what its workers shared, and ends with this process by itself.
-        children = [
-            process
-            for process in psutil.Process().children(recursive=True)
-            if "resource_tracker" not in " ".join(process.cmdline())
-        ]
-        for process in children:
-            process.terminate()
-        for process in psutil.wait_procs(children, timeout=3)[1]:
+def _end_children() -> None:
+    """Ends all processes that this one has started, and theirs."""
+    ended = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):  # one that ends by itself meanwhile must not keep the others alive
+            # joblib's tracker clears what its workers shared, and ends with this process by itself.
+            if "resource_tracker" not in " ".join(process.cmdline()):
+                process.terminate()
+                ended.append(process)
+    for process in psutil.wait_procs(ended, timeout=3)[1]:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-        raise
 
 
 def run_report(profile: str, inputs: Sequence[Any] = (), force: bool = False) -> None:
@@ -243,7 +238,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.cluster:
         os.environ["CTRH_CLUSTER"] = options.cluster
     try:
-        prepare_folder(cache_dir(), CACHE_REMEDY)
+        prepare_cache()
         if options.report:
             run_report(profile, force=True)
             return
@@ -309,9 +304,9 @@ def interruptible() -> None:
     """:func:`main`; Ctrl-C and SIGTERM end it, and its child processes, with one line."""
     signal.signal(signal.SIGTERM, _stop)
     try:
-        with _children_ended():
-            main()
+        main()
     except KeyboardInterrupt as stop:
+        _end_children()
         print("\nInterrupted. Finished work is kept; start it again and it goes on from here.", flush=True)
         sys.stdout.flush()
         # Without the interpreter's own farewell, which would wait for the workers that are gone.

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from ctrh.app.inputs import encoder_spec, read_photos, say
 from ctrh.app.model_folder import check_out, only_writer
-from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
+from ctrh.store import prepare_cache
 
 
 def run(args: Namespace) -> None:
     out = Path(args.out)
     check_out(out)
-    prepare_folder(cache_dir(), CACHE_REMEDY)
+    prepare_cache()
     spec = encoder_spec(args, args.backbone)
     with only_writer(out):
         photos = read_photos(args, args.queries, args.train)

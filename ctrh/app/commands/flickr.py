@@ -15,7 +15,7 @@ from ctrh.data.protocol import choose
 from ctrh.data.splits import write_split
 from ctrh.data.statistics import tag_statistics
 from ctrh.data.tables import Complaints, FolderError
-from ctrh.store import CACHE_REMEDY, cache_dir, prepare_folder
+from ctrh.store import prepare_cache
 
 READERS = {
     "mirflickr": (mirflickr.read_mirflickr, mirflickr.PROTOCOLS, sources.MIRFLICKR, "."),
@@ -24,7 +24,7 @@ READERS = {
 
 
 def run(args: Namespace) -> None:
-    prepare_folder(cache_dir(), CACHE_REMEDY)
+    prepare_cache()
     read, protocols, archives, below = READERS[args.dataset]
     folder = Path(args.folder)
     protocol = choose(protocols, args.protocol, args.queries, args.train)

@@ -10,12 +10,14 @@ from pathlib import Path
 from ctrh.app.inputs import encoder_spec, read_photos, say, tag_rows
 from ctrh.app.model_folder import check_file
 from ctrh.data.tables import inert, write_table
+from ctrh.store import prepare_cache
 
 
 def run(args: Namespace) -> None:
     spec = encoder_spec(args)
     if args.out is not None:
         check_file(Path(args.out), "a table")
+    prepare_cache()
     photos = read_photos(args)
     # From here on nothing can be wrong any more that a user could have been told without waiting for PyTorch.
     from ctrh.app.photo_search import guide_of
