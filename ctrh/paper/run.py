@@ -190,17 +190,19 @@ def run_notebooks(
 
 
 def _end_children() -> None:
-    """Ends all processes that this one has started, and theirs."""
-    ended = []
+    """Ends all processes that this one has started, and theirs.
+
+    They are killed: whatever they were writing has no name yet, and asked to end, papermill may take its notebook for
+    finished.
+    """
+    killed = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # one that ends by itself meanwhile must not keep the others alive
             # joblib's tracker clears what its workers shared, and ends with this process by itself.
             if "resource_tracker" not in " ".join(process.cmdline()):
-                process.terminate()
-                ended.append(process)
-    for process in psutil.wait_procs(ended, timeout=3)[1]:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
+                process.kill()
+                killed.append(process)
+    psutil.wait_procs(killed, timeout=3)
 
 
 def run_report(profile: str, inputs: Sequence[Any] = (), force: bool = False) -> None:
