@@ -190,19 +190,31 @@ def run_notebooks(
 
 
 def _end_children() -> None:
-    """Ends all processes that this one has started, and theirs.
-
-    They are killed: whatever they were writing has no name yet, and asked to end, papermill may take its notebook for
-    finished.
-    """
-    killed = []
+    """Ends all processes that this one has started, and theirs; those that have not ended after three seconds, by force."""
+    processes = []
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.NoSuchProcess):  # one that ends by itself meanwhile must not keep the others alive
             # joblib's tracker clears what its workers shared, and ends with this process by itself.
             if "resource_tracker" not in " ".join(process.cmdline()):
-                process.kill()
-                killed.append(process)
-    psutil.wait_procs(killed, timeout=3)
+                processes.append(process)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):
+                end(process)
+        deadline = time.monotonic() + 3
+        while any(map(_runs, processes)) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _runs(process: psutil.Process) -> bool:
+    """Whether a process is still there; a child of ours of which only the exit code is left is not.
+
+    psutil's own waiting would take papermill's exit code away from the thread that waits for it, which would then be told
+    0 and take the notebook for finished.
+    """
+    with suppress(psutil.NoSuchProcess):
+        return not (process.status() == psutil.STATUS_ZOMBIE and process.ppid() == os.getpid())
+    return False
 
 
 def run_report(profile: str, inputs: Sequence[Any] = (), force: bool = False) -> None:
