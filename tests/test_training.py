@@ -66,8 +66,8 @@ class Diary(nn.Module):
     def parameter_groups(self, config: TrainConfig) -> list[dict]:
         return [{"name": "all", "lr": config.lr_head, "params": [self.weight]}]
 
-    def active_groups(self, epoch: int) -> set[str]:
-        return {"all"}
+    def paces(self, epoch: int) -> dict[str, float]:
+        return {"all": 1.0}
 
     def begin_epoch(self, epoch: int, data: TrainingData) -> None:
         self.begun.append((epoch, len(data), len(self.steps)))

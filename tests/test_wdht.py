@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 from deep_problem import TRAIN, assert_learns, assert_repeats_and_saves, three_subjects
 from torch import Tensor, nn
 
+from ctrh.methods.ewsh import EWSH
 from ctrh.methods.wdht import (
     WDHT,
     WDHTConfig,
@@ -98,7 +100,8 @@ def test_rare_words_weigh_more_by_inverse_frequency():
 def network(weights: tuple[float, ...] = (1.0, 10.0, 1.0)) -> WDHTNetwork:
     torch.manual_seed(0)
     text, words = torch.randn(7, D), torch.arange(1.0, 8)
-    return WDHTNetwork(nn.Identity(), 9, K, 5, text, weights, 0.2, word_weights=words)
+    config = WDHTConfig(bits=K, hidden=5, weights=weights)
+    return WDHTNetwork(nn.Identity(), 9, text, config, word_weights=words)
 
 
 def test_loss_of_a_batch_is_the_weighted_sum_of_its_terms():
@@ -122,6 +125,23 @@ def test_every_parameter_but_the_backbone_learns_at_the_heads_rate():
     assert [(group["name"], group["lr"], len(group["params"])) for group in groups] == [("head", 0.1, 6)]
 
 
+@pytest.mark.parametrize("hasher", [WDHT, EWSH])
+def test_layers_start_as_keras_draws_them(hasher):
+    """Uniform up to sqrt(6 / (inputs + outputs)) with biases of 0: Glorot and Bengio, AISTATS 2010, Eq. (16)."""
+    tags = sp.csr_array(np.eye(3, dtype=bool))
+    torch.manual_seed(0)
+    config = hasher.config_type(bits=64)
+    start = hasher(config).untrained(nn.Identity(), 500, tags, torch.zeros(3, 300))
+    for layer in (start.hidden[0], start.hash, start.semantic[0]):
+        limit = math.sqrt(6 / (layer.in_features + layer.out_features))
+        assert 0.99 * limit < layer.weight.abs().max() <= limit
+        assert layer.weight.std().item() == pytest.approx(limit / math.sqrt(3), rel=0.03)
+        assert not layer.bias.any()
+    torchs = hasher(replace(config, initialisation="torch")).untrained(nn.Identity(), 500, tags, start.text)
+    assert 0.99 / math.sqrt(500) < torchs.hidden[0].weight.abs().max() <= 1 / math.sqrt(500)
+    assert torchs.hash.bias.any()
+
+
 @pytest.mark.parametrize("tag_weights", ["mean", "inverse_frequency"])
 def test_codes_follow_the_subjects(tag_weights):
     config = replace(CONFIG, tag_weights=tag_weights, train=replace(TRAIN, epochs=25))
@@ -140,3 +160,5 @@ def test_settings_are_the_published_ones_and_wrong_ones_are_refused():
     assert (config.train.lr_backbone, config.train.lr_head) == (1e-4, 1e-3)
     with pytest.raises(ValueError, match="tag_weights"):
         WDHTConfig(tag_weights="tf")
+    with pytest.raises(ValueError, match="initialisation"):
+        WDHTConfig(initialisation="keras")

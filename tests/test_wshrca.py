@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -62,17 +63,73 @@ def test_a_batch_of_one_and_images_without_a_tag_give_finite_gradients(rows):
 
 @pytest.mark.parametrize(
     ("epochs", "pattern"),
-    [(80, "ttii" * 20), (40, "ti" * 20), (10, "ti" * 5), (5, "ititi"), (1, "i"), (160, "ttttiiii" * 20)],
+    [(80, "ttii" * 20), (40, "ti" * 20), (10, "ti" * 5), (5, "titii"), (3, "tii"), (2, "ti"), (1, "i")],
 )
-def test_tag_module_and_image_network_take_turns_and_the_image_network_comes_last(epochs, pattern):
+def test_turns_begin_with_the_tag_module_and_end_with_the_image_network(epochs, pattern):
     model = network(replace(CONFIG, train=replace(TRAIN, epochs=epochs)))
-    turns = [model.active_groups(epoch) for epoch in range(epochs)]
+    turns = [set(model.paces(epoch)) for epoch in range(epochs)]
     assert turns == [{"t": {"tags"}, "i": {"backbone", "head"}}[letter] for letter in pattern]
+
+
+def paces(epochs: int, **changed: float) -> list[float]:
+    model = network(replace(CONFIG, train=replace(TRAIN, epochs=epochs), **changed))
+    return [pace for epoch in range(epochs) for pace in {*model.paces(epoch).values()}]
+
+
+def test_each_part_warms_up_over_its_own_first_epochs():
+    published = paces(80)  # tag, tag, image, image: 20 epochs of each are the first 40 of all
+    assert published[:12] == pytest.approx([0, 0.05, 0, 0.05, 0.1, 0.15, 0.1, 0.15, 0.2, 0.25, 0.2, 0.25])
+    assert published[36:42] == pytest.approx([0.9, 0.95, 0.9, 0.95, 1, 1]) and set(published[40:]) == {1}
+    assert paces(8) == [0, 0, 0.5, 0.5, 1, 1, 1, 1]
+    assert paces(8, warmup=0.5) == [0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
+    assert paces(8, warmup=0) == [1] * 8 and paces(3) == [1] * 3  # a quarter of 3 epochs is none
+
+
+def test_the_rate_of_a_step_is_the_pace_times_the_schedule(monkeypatch):
+    features, tags, text, _ = three_subjects()
+    train = replace(TRAIN, epochs=8, schedule="cosine", batch_size=47)
+    used, step = [], torch.optim.SGD.step
+
+    def watched(optimiser, *args, **options):
+        used.append({group["name"]: group["lr"] for group in optimiser.param_groups})
+        return step(optimiser, *args, **options)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", watched)
+    WSHRCA(replace(CONFIG, train=train)).fit(features, tags, text)
+    pace = [0, 0, 0.5, 0.5, 1, 1, 1, 1]
+    expected = [train.lr_head * pace[e] * (1 + math.cos(math.pi * e / 8)) / 2 for e in (1, 3, 5, 7)]
+    assert [rates["head"] for rates in used[1::2]] == pytest.approx(expected)
+    assert [rates["tags"] for rates in used[1::2]] == [0] * 4  # not its turn
+
+
+def test_initial_weights_are_those_that_the_authors_code_draws():
+    start = WSHRCANetwork(nn.Identity(), 7, torch.zeros(5, 300), WSHRCAConfig(bits=64))
+    reference = nn.MultiheadAttention(300, 3)
+    attention = start.attention
+    for layer in (attention.query, attention.key, attention.value):
+        assert 0.99 * math.sqrt(6 / 1200) < layer.weight.abs().max() <= math.sqrt(6 / 1200)
+        assert layer.weight.std().item() == pytest.approx(reference.in_proj_weight.std().item(), rel=0.02)
+    assert attention.out.weight.std().item() == pytest.approx(
+        reference.out_proj.weight.std().item(), rel=0.02
+    )
+    std = math.sqrt(2 / (64 + 300))
+    assert start.mapping.weight.std().item() == pytest.approx(std, rel=0.03)
+    assert start.mapping.weight.abs().max() > 3 * std  # no uniform distribution
+    assert start.hash.weight.abs().max() <= 1 / math.sqrt(7) and start.hash.bias.any()
+    torchs = WSHRCANetwork(nn.Identity(), 7, start.text, WSHRCAConfig(bits=64, initialisation="torch"))
+    assert torchs.attention.query.weight.abs().max() <= 1 / math.sqrt(300)
+    assert torchs.mapping.weight.abs().max() <= 1 / 8
+
+
+@pytest.mark.parametrize("wrong", [{"turns": 0}, {"warmup": -0.1}, {"initialisation": "xavier"}])
+def test_impossible_settings_are_refused(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        WSHRCAConfig(**wrong)
 
 
 def test_only_the_part_whose_turn_it_is_changes():
     features, tags, text, _ = three_subjects()
-    hashers = [WSHRCA(replace(CONFIG, train=replace(TRAIN, epochs=epochs))) for epochs in (1, 3)]
+    hashers = [WSHRCA(replace(CONFIG, train=replace(TRAIN, epochs=epochs), warmup=0)) for epochs in (1, 3)]
     for hasher in hashers:
         hasher.fit(features, tags, text)
     torch.manual_seed(TRAIN.seed)

@@ -20,7 +20,7 @@ from ctrh.losses import MIRFLICKR
 from ctrh.methods.ctrh import CTRHNetwork
 from ctrh.methods.fjsph import FJSPH, FJSPHConfig, FJSPHNetwork
 from ctrh.methods.mgrn import MGRNConfig, MGRNNetwork
-from ctrh.methods.wdht import WDHTNetwork
+from ctrh.methods.wdht import WDHTConfig, WDHTNetwork
 from ctrh.methods.wshrca import WSHRCAConfig, WSHRCANetwork
 from ctrh.network import TagWeighting
 from ctrh.training import TrainConfig, TrainingData, train
@@ -38,7 +38,7 @@ def networks() -> dict[str, nn.Module]:
     return {
         "CTRH": CTRHNetwork(nn.Linear(5, 4), 4, 6, text, MIRFLICKR, TagWeighting(8, heads=2, dropout=0.0)),
         "WDHT": WDHTNetwork(
-            nn.Linear(5, 4), 4, 6, 3, text, (1.0, 10.0, 1.0), 0.2, word_weights=torch.ones(7)
+            nn.Linear(5, 4), 4, text, WDHTConfig(bits=6, hidden=3), word_weights=torch.ones(7)
         ),
         "MGRN": MGRNNetwork(nn.Linear(5, 4), 4, text, MGRNConfig(bits=6)),
         "WSHRCA": WSHRCANetwork(

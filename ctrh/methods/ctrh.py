@@ -106,11 +106,11 @@ class CTRHNetwork(HashNetwork):
     def tag_modules(self) -> list[nn.Module]:
         return [] if self.weighting is None else [self.weighting]
 
-    def active_groups(self, epoch: int) -> set[str]:
-        """The names of the groups that are updated in ``epoch`` (from 0)."""
+    def paces(self, epoch: int) -> dict[str, float]:
+        """Of all groups, or, taking turns, of tag weighting or of the rest."""
         if not self.alternate:
-            return super().active_groups(epoch)
-        return {"tags"} if epoch // self.alternate % 2 == 0 else {"backbone", "head"}
+            return super().paces(epoch)
+        return {"tags": 1.0} if epoch // self.alternate % 2 == 0 else {"backbone": 1.0, "head": 1.0}
 
 
 class CTRH(DeepHasher):

@@ -229,12 +229,18 @@ class HashNetwork(nn.Module):
             if (learned := [parameter for parameter in parameters if parameter.requires_grad])
         ]
 
-    def active_groups(self, epoch: int) -> set[str]:
-        """The names of the groups that are updated in ``epoch`` (from 0)."""
-        return {"backbone", "head", "tags"}
+    def paces(self, epoch: int) -> dict[str, float]:
+        """The groups that are updated in ``epoch`` (from 0), and a factor on each one's learning rate."""
+        return {"backbone": 1.0, "head": 1.0, "tags": 1.0}
 
     def begin_epoch(self, epoch: int, data: TrainingData) -> None:
         """Called before ``epoch`` (from 0)."""
+
+
+def check_initialisation(name: str) -> None:
+    """Raises ``ValueError`` for initial weights that are neither the "authors'" nor "torch"'s."""
+    if name not in ("authors", "torch"):
+        raise ValueError(f'initialisation must be "authors" or "torch", got {name!r}')
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ of WDHT with its tag head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,25 +17,21 @@ from torch import Tensor, nn
 
 from ctrh.encoding import relaxed_codes
 from ctrh.methods.deep import DeepHasher
-from ctrh.methods.wdht import PUBLISHED, TagEmbeddingNetwork
+from ctrh.methods.wdht import TagEmbeddingConfig, TagEmbeddingNetwork
 from ctrh.network import NO_TAG, padded_tags
-from ctrh.training import TrainConfig, TrainingData
+from ctrh.training import TrainingData
 
 
 @dataclass(frozen=True)
-class EWSHConfig:
+class EWSHConfig(TagEmbeddingConfig):
     """WDHT's settings, as the article gives none. ``rounds`` of refinement, evenly over the epochs; each asks
     ``neighbours`` images."""
 
-    bits: int = 48
-    train: TrainConfig = field(default_factory=lambda: PUBLISHED)
-    weights: tuple[float, float, float] = (1.0, 10.0, 1.0)
-    margin: float = 0.2
-    hidden: int = 256
     rounds: int = 2
     neighbours: int = 100
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.rounds < 0 or self.neighbours < 1:
             raise ValueError(
                 f"rounds must be >= 0 and neighbours >= 1, got {self.rounds} and {self.neighbours}"
@@ -81,10 +77,9 @@ def tag_relevance(tag_ids: Tensor, neighbours: Tensor, words: int) -> Tensor:
 class EWSHNetwork(TagEmbeddingNetwork):
     """``relevance``: (N, M) for the N training images, a buffer, and so part of every checkpoint."""
 
-    def __init__(self, *parts: object, relevance: Tensor, config: EWSHConfig) -> None:
+    def __init__(self, *parts: object, relevance: Tensor) -> None:
         super().__init__(*parts)
         self.register_buffer("relevance", relevance)
-        self.config = config
 
     def tag_weights(self, batch: dict[str, Tensor]) -> Tensor:
         return self.relevance[batch["row"]]
@@ -126,15 +121,4 @@ class EWSH(DeepHasher):
         return {"text": text, "relevance": (padded_tags(tags) != NO_TAG).float()}
 
     def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> EWSHNetwork:
-        config = self.config
-        return EWSHNetwork(
-            backbone,
-            width,
-            config.bits,
-            config.hidden,
-            facts["text"],
-            config.weights,
-            config.margin,
-            relevance=facts["relevance"],
-            config=config,
-        )
+        return EWSHNetwork(backbone, width, facts["text"], self.config, relevance=facts["relevance"])

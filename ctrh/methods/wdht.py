@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 from ctrh.losses import quantisation_loss
-from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
+from ctrh.methods.deep import DeepHasher, HashNetwork, check_initialisation, full_precision, weighted_sum
 from ctrh.network import NO_TAG
 from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
@@ -24,19 +24,31 @@ PUBLISHED = TrainConfig(epochs=50, batch_size=50)
 
 
 @dataclass(frozen=True)
-class WDHTConfig:
-    """The published settings. ``weights``: of the pairwise, ranking and quantisation terms; ``hidden``: the
-    width of the layer that codes and tag vectors are both read from; ``tag_weights`` in the tag vector: "mean",
-    or "inverse_frequency" (the article tries both), log(N / images with the tag)."""
+class TagEmbeddingConfig:
+    """What WDHT publishes of itself. ``weights``: of the pairwise, ranking and quantisation terms; ``hidden``: the
+    width of the layer that codes and tag vectors are both read from; ``initialisation``: the "authors'" or "torch"'s
+    of a linear layer."""
 
     bits: int = 48
     train: TrainConfig = field(default_factory=lambda: PUBLISHED)
     weights: tuple[float, float, float] = (1.0, 10.0, 1.0)
     margin: float = 0.2
     hidden: int = 256
+    initialisation: str = "authors"
+
+    def __post_init__(self) -> None:
+        check_initialisation(self.initialisation)
+
+
+@dataclass(frozen=True)
+class WDHTConfig(TagEmbeddingConfig):
+    """The published settings. ``tag_weights`` in the tag vector: "mean", or "inverse_frequency" (the article tries both),
+    log(N / images with the tag)."""
+
     tag_weights: str = "mean"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.tag_weights not in ("mean", "inverse_frequency"):
             raise ValueError(f'tag_weights must be "mean" or "inverse_frequency", got {self.tag_weights!r}')
 
@@ -90,21 +102,15 @@ class TagEmbeddingNetwork(HashNetwork):
     ``text``: (C, D) word vectors, a fixed buffer.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        width: int,
-        bits: int,
-        hidden: int,
-        text: Tensor,
-        weights: tuple[float, float, float],
-        margin: float,
-    ) -> None:
-        super().__init__(backbone, width, bits, hidden)
-        self.semantic = nn.Sequential(nn.Linear(hidden, text.shape[1]), nn.Tanh())
+    def __init__(self, backbone: nn.Module, width: int, text: Tensor, config: TagEmbeddingConfig) -> None:
+        super().__init__(backbone, width, config.bits, config.hidden)
+        self.semantic = nn.Sequential(nn.Linear(config.hidden, text.shape[1]), nn.Tanh())
         self.register_buffer("text", text)
-        self.weights = weights
-        self.margin = margin
+        self.config = config
+        if config.initialisation == "authors":
+            for layer in (self.hidden[0], self.hash, self.semantic[0]):  # as Keras draws a Dense layer
+                nn.init.xavier_uniform_(layer.weight)
+                nn.init.zeros_(layer.bias)
 
     def predicted(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x as in ``forward`` -> h (N, K), v (N, D)."""
@@ -121,10 +127,10 @@ class TagEmbeddingNetwork(HashNetwork):
         with full_precision(*gathered(*self.predicted(batch["x"]), t)) as (h, v, t):
             terms = {
                 "pairwise": pairwise_loss(h, t),
-                "ranking": ranking_loss(v, t, self.margin),
+                "ranking": ranking_loss(v, t, self.config.margin),
                 "quantisation": quantisation_loss(h),
             }
-            return weighted_sum(terms, self.weights)
+            return weighted_sum(terms, self.config.weights)
 
 
 class WDHTNetwork(TagEmbeddingNetwork):
@@ -157,14 +163,4 @@ class WDHT(DeepHasher):
         return {"text": text, "word_weights": torch.ones(len(text)) if even else inverse_frequencies(tags)}
 
     def _network(self, backbone: nn.Module, width: int, facts: dict[str, Tensor]) -> WDHTNetwork:
-        config = self.config
-        return WDHTNetwork(
-            backbone,
-            width,
-            config.bits,
-            config.hidden,
-            facts["text"],
-            config.weights,
-            config.margin,
-            word_weights=facts["word_weights"],
-        )
+        return WDHTNetwork(backbone, width, facts["text"], self.config, word_weights=facts["word_weights"])

@@ -7,12 +7,13 @@ relaxed codes, ``v`` (N, D) what is reconstructed from them, ``r`` (N, D) the im
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 from torch import Tensor, nn
 
 from ctrh.losses import LossConfig, hinge_loss, quantisation_loss, similarity_loss
-from ctrh.methods.deep import DeepHasher, HashNetwork, full_precision, weighted_sum
+from ctrh.methods.deep import DeepHasher, HashNetwork, check_initialisation, full_precision, weighted_sum
 from ctrh.network import Mapping, TagWeighting, without_padding
 from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
@@ -21,8 +22,12 @@ from ctrh.training import TrainConfig
 @dataclass(frozen=True)
 class WSHRCAConfig:
     """The published settings. ``weights``: lambda of the pairwise, hinge and quantisation terms; ``margin`` of
-    the hinge: CTRH's; ``heads``, ``ffn``, ``dropout`` of the attention; ``turns``: training is cut into so
-    many turns, of the tag module and of the image network alternately, the last one the image network's."""
+    the hinge: CTRH's; ``heads``, ``ffn``, ``dropout`` of the attention.
+
+    ``turns``: training is cut into so many turns, or as many as it has epochs, of the tag module and of the image network
+    alternately, the last one the image network's. ``warmup``: over so many of its own epochs, as a share of all, each of
+    the two parts comes to its full rate. ``initialisation``: the "authors'" or "torch"'s of a linear layer.
+    """
 
     bits: int = 48
     train: TrainConfig = field(default_factory=TrainConfig)
@@ -32,6 +37,13 @@ class WSHRCAConfig:
     ffn: int = 512
     dropout: float = 0.1
     turns: int = 40
+    warmup: float = 0.25
+    initialisation: str = "authors"
+
+    def __post_init__(self) -> None:
+        if self.turns < 1 or not 0 <= self.warmup <= 1:
+            raise ValueError(f"turns must be >= 1 and warmup from 0 to 1, got {self.turns} and {self.warmup}")
+        check_initialisation(self.initialisation)
 
 
 class CrossModalAttention(TagWeighting):
@@ -56,6 +68,11 @@ class WSHRCANetwork(HashNetwork):
         self.attention = CrossModalAttention(text.shape[1], config.heads, config.ffn, config.dropout)
         self.register_buffer("text", text)
         self.config = config
+        if config.initialisation == "authors":
+            nn.init.xavier_normal_(self.mapping.weight)
+            for layer in (self.attention.query, self.attention.key, self.attention.value):
+                # nn.MultiheadAttention draws the three as one (3D, D) matrix: sqrt(6 / 4D) bounds them, not sqrt(6 / 2D).
+                nn.init.xavier_uniform_(layer.weight, gain=math.sqrt(1 / 2))
 
     def loss(self, batch: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """A batch: ``x`` as in ``forward``, ``tag_ids`` (N, M) -> Eq. (15)-(17) without the tag-balanced term."""
@@ -73,11 +90,19 @@ class WSHRCANetwork(HashNetwork):
     def tag_modules(self) -> list[nn.Module]:
         return [self.attention]
 
-    def active_groups(self, epoch: int) -> set[str]:
-        """Tag module or image network: tag, tag, image, image, ... in the published 80 epochs."""
+    def paces(self, epoch: int) -> dict[str, float]:
+        """Of tag module or image network: tag, tag, image, image, ... in the published 80 epochs, and the rates of both
+        0, 1/20, 2/20, ... in the first 20 epochs of their own."""
+        turn = self._groups(epoch)
+        done = sum(self._groups(earlier) == turn for earlier in range(epoch))
+        warmup = int(self.config.warmup * self.config.train.epochs)
+        return dict.fromkeys(turn, min(done / warmup, 1.0) if warmup else 1.0)
+
+    def _groups(self, epoch: int) -> tuple[str, ...]:
+        """Whose turn ``epoch`` is in; turns are counted from the end, where no part may learn for nothing."""
         epochs = self.config.train.epochs
-        turn = max(1, round(epochs / self.config.turns))
-        return {"tags"} if (epochs - 1 - epoch) // turn % 2 else {"backbone", "head"}
+        turns = min(self.config.turns, epochs - epochs % 2) or 1  # an even number, so that tags come first
+        return ("tags",) if (epochs - 1 - epoch) * turns // epochs % 2 else ("backbone", "head")
 
 
 class WSHRCA(DeepHasher):
