@@ -50,8 +50,9 @@ def test_the_standardisation_is_of_the_pretraining_pictures():
 
 
 def test_a_few_steps_write_weights_that_load(tmp_path):
-    config = BackboneConfig(seed=9, scenes=8, held_out=4, epochs=1, stop=1, batch=4)
-    train("small-resnet", config, tmp_path / "weights.safetensors")
+    icons = np.full((1, len(CLASSES), 8, 8, 4), 200, dtype=np.uint8)
+    config = BackboneConfig(seed=9, scenes=8, held_out=4, epochs=1, batch=4)
+    train("small-resnet", config, icons, tmp_path / "weights.safetensors")
     state = load_file(tmp_path / "weights.safetensors")
     build("small-resnet").load_state_dict(state)
     assert all(value.isfinite().all() for value in state.values())

@@ -6,8 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ctrh.data.scenes.compose import compose
-from ctrh.data.scenes.draw import draw
 from ctrh.data.scenes.world import CONCEPTS
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.quality import tag_quality
@@ -17,7 +15,6 @@ from ctrh.paper.tag_tables import (
     concept_truth,
     exchange_rows,
     frequency_rows,
-    held_out_scenes,
     inference_rows,
     photos_to_show,
     quality_rows,
@@ -28,7 +25,6 @@ from ctrh.paper.tag_tables import (
     zero_shot_rows,
 )
 from profiles.smoke import PROFILE as SMOKE
-from tools.pretrain_guide import PretrainConfig
 
 SETTINGS = replace(SMOKE.datasets[0], refine=RefineConfig(alpha=0.5))
 PROFILE = replace(SMOKE, datasets=(SETTINGS,), finetune=FinetuneConfig(epochs=1, batch=8))
@@ -127,27 +123,17 @@ def test_real_photos_have_no_zero_shot_trial(tiny_photos, tiny_guide):
     assert rows.pivot_table("r_precision", ["scenes", "photos", "words"], "scored", sort=False).empty
 
 
-def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide, monkeypatch):
+def test_zero_shot_rows_know_chance(tiny_photos, tiny_guide):
     truth = concept_truth(tiny_photos)
     assert truth.shape == (20, len(CONCEPTS))
     for word in ("dog", "cat", "sea", "sky", "sunset"):
         mine = tiny_photos.truth[:, [tiny_photos.vocabulary.index(word)]].toarray()
         assert np.array_equal(truth[:, [CONCEPTS.index(word)]].toarray(), mine)
-    monkeypatch.setattr(tag_tables, "held_out_scenes", lambda: (tiny_photos.images, truth))
-    rows = zero_shot_rows(tiny_guide, [tiny_photos])
-    assert rows["scenes"].tolist() == ["held out"] * 3 + ["tiny"] * 3
-    rows = rows[:3].set_index("scored")
+    rows = zero_shot_rows(tiny_guide, [tiny_photos]).set_index("scored")
+    assert rows["scenes"].tolist() == ["tiny"] * 3
     true = truth.toarray().sum(axis=1)
     assert rows.loc["chance", "r_precision"] == pytest.approx(true[true > 0].mean() / len(CONCEPTS))
     assert rows["r_precision"].between(0, 1).all()
-
-
-def test_held_out_scenes_are_of_another_seed_than_the_guides():
-    images, truth = held_out_scenes(3)
-    assert len(images) == 3 and truth.shape == (3, len(CONCEPTS))
-    scene = compose(PretrainConfig.seed + 1, 2)
-    assert {CONCEPTS[column] for column in truth[[2]].indices} == set(scene.words)
-    assert np.array_equal(np.asarray(images[2]), draw(scene))
 
 
 def test_statistics_table_labels_measured_and_published(tiny_photos):

@@ -1,7 +1,8 @@
-"""How the demo's backbones are trained, from a clone: ``python -m tools.pretrain_backbones small-alexnet``.
+"""How the demo's backbones are trained, from a clone: ``python -m tools.pretrain_backbones ICONS small-alexnet``.
 
-In place of ImageNet's task: name each of the 470 or so drawings in scenes of other seeds, at the cell of the network's last
-map that shows its middle. The classes are single drawings (a poodle, a tulip, a tram), never words or labels.
+In place of ImageNet's task: name each of the 470 or so things in pictures by other artists than the data sets'
+(:mod:`tools.other_corpus`), at the cell of the network's last map that shows its middle. The classes are single things
+(a poodle, a tulip, a tram), never words or labels.
 """
 
 from __future__ import annotations
@@ -23,18 +24,19 @@ from ctrh.data.scenes.compose import SIZE, Scene
 from ctrh.data.scenes.world import KIND_OF_GLYPH
 from ctrh.small_backbones import SMALL, build, normalise
 from ctrh.store import replacing
-from tools.pretrain_guide import WEIGHTS, corpus, half, patch_of
+from tools.icons import render
+from tools.other_corpus import corpus
+from tools.pretrain_guide import WEIGHTS, half, patch_of
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """``seed`` selects the scenes, of seeds that no data set and no guide uses, and the first weights."""
+    """``seed`` selects the pictures, others than any guide's, and the first weights."""
 
-    seed: int = 2001
+    seed: int = 6001
     scenes: int = 30_000
     held_out: int = 2_000
-    epochs: int = 6  # of the learning rate's schedule
-    stop: int = 4  # the shipped weights are those after this epoch
+    epochs: int = 4
     batch: int = 128
     lr: float = 2e-3
     weight_decay: float = 0.05
@@ -63,16 +65,16 @@ def things_of(scenes: Sequence[Scene], flip: np.ndarray) -> tuple[list[int], lis
     for row, scene in enumerate(scenes):
         for thing in scene.things:
             rows.append(row)
-            cells.append(patch_of(thing, scene.look, bool(flip[row])) - 1)
+            cells.append(patch_of(thing, bool(flip[row])) - 1)
             classes.append(CLASSES.index(thing.glyph))
     return rows, cells, torch.tensor(classes)
 
 
-def train(name: str, config: BackboneConfig, out: Path) -> None:
-    """Trains one backbone and writes its weights in half precision to ``out``."""
+def train(name: str, config: BackboneConfig, icons: np.ndarray, out: Path) -> None:
+    """Trains one backbone on drawings (:func:`tools.icons.render`) and writes its weights in half precision to ``out``."""
     torch.manual_seed(config.seed)
-    pixels, scenes = corpus(config.seed, config.scenes)
-    held_out = corpus(config.seed + 1, config.held_out)
+    pixels, scenes = corpus(icons, config.seed, config.scenes)
+    held_out = corpus(icons, config.seed + 1, config.held_out)
     net = Pretraining(name).to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(net.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     per_epoch = config.scenes // config.batch
@@ -80,7 +82,7 @@ def train(name: str, config: BackboneConfig, out: Path) -> None:
         optimiser, config.lr, total_steps=config.epochs * per_epoch, pct_start=0.15
     )
     rng = np.random.default_rng(config.seed)
-    for epoch in range(config.stop):
+    for epoch in range(config.epochs):
         order, begun = rng.permutation(config.scenes), time.time()
         net.train()
         for step in tqdm(range(per_epoch), f"epoch {epoch}", disable=None):
@@ -132,12 +134,11 @@ def held_out_accuracy(net: Pretraining, pixels: np.ndarray, scenes: list[Scene])
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.pretrain_backbones", description=__doc__)
+    parser.add_argument("icons", type=Path, help="the folder of packages that tools.icons names")
     parser.add_argument("name", choices=SMALL)
-    parser.add_argument("--epochs", type=int, default=BackboneConfig.epochs, help="of the schedule")
-    parser.add_argument("--stop", type=int, default=BackboneConfig.stop, help="after this epoch")
     options = parser.parse_args()
-    config = BackboneConfig(epochs=options.epochs, stop=options.stop)
-    train(options.name, config, WEIGHTS / f"{options.name}.safetensors")
+    out = WEIGHTS / f"{options.name}.safetensors"
+    train(options.name, BackboneConfig(), render(options.icons), out)
 
 
 if __name__ == "__main__":

@@ -10,10 +10,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos
-from ctrh.data.scenes.compose import Mix, concept_matrix
-from ctrh.data.scenes.gallery import DrawnImages, compose_all
 from ctrh.data.scenes.world import CONCEPTS
 from ctrh.data.statistics import tag_statistics
 from ctrh.guide.clip import Guide
@@ -23,11 +20,9 @@ from ctrh.guide.quality import r_precision, tag_quality
 from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.tasks import TagConfig, mixed_guide_of, photos_of, text_of
-from ctrh.store import content_key
 
 # Of MIRFLICKR-25K (Huiskes and Lew, 2008); what its authors do not print is not here.
 MIRFLICKR_PUBLISHED = {"photos": 25_000, "tags_per_photo": 8.94, "used_20": 1_386}
-HELD_OUT_SEED = 1002  # of the scenes by which the small guide was judged while it learned from those of 1001
 STATISTICS = {
     "photos": "photos",
     "untagged": "photos without a tag",
@@ -91,30 +86,22 @@ def frequency_rows(photos: Photos) -> pd.DataFrame:
 
 
 def zero_shot_rows(guide: Guide, photo_sets: Sequence[Photos]) -> pd.DataFrame:
-    """R-precision over the concept words, on held-out scenes and the drawn sets: by the class token, by the
-    mean token, and by chance (its expected value). No row where no set is drawn."""
+    """R-precision over the concept words on the drawn sets: by the class token, by the mean token, and by chance (its
+    expected value). No row where no set is drawn."""
     columns = ["scenes", "guide", "photos", "words", "scored", "r_precision"]
     drawn = [photos for photos in photo_sets if photos.truth is not None]
-    trials = [("held out", *held_out_scenes())] if drawn else []
-    trials += [(photos.name, photos.images, concept_truth(photos)) for photos in drawn]
     text, rows = guide.text_features(CONCEPTS), []
-    for name, images, truth in trials:
-        features = image_features(guide, images)
+    for photos in drawn:
+        truth = concept_truth(photos)
+        features = image_features(guide, photos.images)
         true = sp.csr_array(truth, dtype=np.int64).sum(axis=1)
         precision = {
             "class token": r_precision(direct_scores(features.class_token, text), truth),
             "mean token": r_precision(direct_scores(features.mean_token, text), truth),
             "chance": float(true[true > 0].mean() / len(CONCEPTS)),
         }
-        rows += [(name, guide.name, len(images), len(CONCEPTS), *item) for item in precision.items()]
+        rows += [(photos.name, guide.name, len(photos), len(CONCEPTS), *item) for item in precision.items()]
     return pd.DataFrame(rows, columns=columns)
-
-
-def held_out_scenes(count: int = 500) -> tuple[ArrayImages, sp.csr_array]:
-    """Scenes like those the small guide learned from, of another seed, and their concept words (N, W) bool."""
-    pixels = DrawnImages("corpus", HELD_OUT_SEED, count, Mix()).pixels
-    images = ArrayImages(pixels, content_key("held out", HELD_OUT_SEED, count))
-    return images, sp.csr_array(concept_matrix(compose_all(HELD_OUT_SEED, count, Mix())))
 
 
 def concept_truth(photos: Photos) -> sp.csr_array:
