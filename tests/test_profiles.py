@@ -122,8 +122,8 @@ def test_names_of_data_sets_are_taken_once():
         register("scenes-mir")(lambda: None)
 
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-HOLIDAY = textwrap.dedent(re.search(r"( *)```python\n((?:(?!```).)*holiday.*?)```", README, re.S)[2])
+EXTENDING = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+HOLIDAY = textwrap.dedent(re.search(r"( *)```python\n((?:(?!```).)*holiday.*?)```", EXTENDING, re.S)[2])
 TINY = """
 study = replace(PROFILE.study, backbones=(("guide", "guide"),))
 PROFILE = replace(PROFILE, methods=("LSH", "WDHT"), seeds=(0,), bits=(8, 16), study=study)

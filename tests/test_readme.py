@@ -1,4 +1,4 @@
-"""What the README shows runs as it stands (its first example on fewer photos)."""
+"""What the README and docs/extending.md show runs as it stands (its first example on fewer photos)."""
 
 import ast
 import re
@@ -12,7 +12,8 @@ import ctrh
 from ctrh.data import registry
 
 ROOT = Path(__file__).resolve().parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8").replace("\n  ", "\n"), re.S)
+PAGES = [ROOT / "README.md", ROOT / "docs" / "extending.md"]
+BLOCKS = re.findall(r"```python\n(.*?)```", "".join(page.read_text(encoding="utf-8") for page in PAGES), re.S)
 
 
 def test_the_method_runs_as_pasted(monkeypatch, capsys):
