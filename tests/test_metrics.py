@@ -341,3 +341,76 @@ def test_compiles_where_nothing_can_be_kept():
     with pytest.raises(RuntimeError, match="cannot cache"):
         numba.njit(cache=True)(names["double"])
     assert compiled(names["double"])(4) == 8
+
+
+def vectors_problem(dtype=np.float32):
+    """Vectors of 7 queries and 40 items, a zero one and doubles among them, and labels; the last query has no answer."""
+    random = np.random.default_rng(3)
+    queries, items = random.normal(size=(7, 5)).astype(dtype), random.normal(size=(40, 5)).astype(dtype)
+    items[4], items[10:13] = 0, items[9]
+    asked, labels = random.random((7, 3)) < 0.4, random.random((40, 3)) < 0.3
+    asked[-1] = False
+    return queries, items, asked, labels
+
+
+@pytest.mark.parametrize("denominator", ["hits", "possible"])
+def test_vectors_are_ranked_by_cosine_as_plain_loops_do(denominator):
+    queries, items, asked, labels = vectors_problem(np.float64)
+    scores = evaluate(queries, items, asked, labels, ks=(1, 10), ns=(1, 5, 99), denominator=denominator)
+    lengths = [float(np.sqrt((item * item).sum())) for item in items]
+    rankings = []
+    for query, wanted in zip(queries, asked, strict=True):
+        # The query's own length changes no order; equal vectors have equal cosines, rounding aside.
+        cosines = [round(float(query @ item) / length, 9) if length else 0 for item, length in zip(items, lengths)]
+        order = sorted(range(40), key=lambda i: -cosines[i])
+        rankings.append([bool((wanted & labels[i]).any()) for i in order])
+    for k, ap in ((1, scores.ap_at[0]), (10, scores.ap_at[1]), (40, scores.ap_all)):
+        np.testing.assert_allclose(ap, [float(naive_ap(ranking, k, denominator)) for ranking in rankings])
+    np.testing.assert_allclose(
+        scores.precision_at, [np.mean([sum(ranking[:n]) / n for ranking in rankings]) for n in (1, 5, 99)]
+    )
+    recall = [np.mean([sum(r[:n]) / max(sum(r), 1) for r in rankings]) for n in scores.curve_ranks]
+    np.testing.assert_allclose(scores.curve_recall, recall)
+    assert scores.ap_all[-1] == 0 and len(scores.radius_precision) == len(scores.radius_recall) == 0
+
+
+def test_vectors_against_scikit_learn():
+    queries, items, asked, labels = (part[:-1] if len(part) == 7 else part for part in vectors_problem())
+    items = items[[i for i in range(40) if i not in (10, 11, 12)]]  # scikit-learn has another rule for ties
+    labels = labels[: len(items)]
+    asked[:, 0] = True  # it has no rule for queries without an answer
+    scores = evaluate(queries, items, asked, labels, ks=(5,), threads=2)
+    lengths = np.linalg.norm(items, axis=1)
+    cosines = queries @ items.T / np.where(lengths > 0, lengths, 1)
+    expected = [
+        average_precision_score((wanted & labels).any(axis=1), cosine) for wanted, cosine in zip(asked, cosines)
+    ]
+    np.testing.assert_allclose(scores.ap_all, expected, rtol=1e-9)
+
+
+def test_signs_as_vectors_score_as_codes_where_nothing_is_tied():
+    """K - 2 times the Hamming distance is K times the cosine of signs; labels are the same for the items of a distance."""
+    random = np.random.default_rng(0)
+    codes = random.permutation(np.tri(12, 11, -1, dtype=bool))
+    labels = random.random((12, 2)) < 0.5
+    query, asked = np.zeros((1, 11), dtype=bool), np.ones((1, 2), dtype=bool)
+    as_codes, as_vectors = (
+        evaluate(one, other, asked, labels, ks=(3,))
+        for one, other in ((query, codes), (2.0 * query - 1, 2.0 * codes - 1))
+    )
+    for name in ("ap_all", "ap_at", "relevant", "precision_at", "curve_precision", "curve_recall"):
+        np.testing.assert_allclose(getattr(as_codes, name), getattr(as_vectors, name), err_msg=name)
+
+
+def test_vectors_that_are_none_are_refused():
+    queries, items, asked, labels = vectors_problem()
+    for broken, message in (
+        ((queries, items > 0), "query codes must be"),
+        ((queries, items[:, :3]), "5 bits, database codes 3"),
+        ((queries, np.full_like(items, np.nan)), "NaN or infinite"),
+        ((queries.astype(int), items), "query codes must be"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(*broken, asked, labels)
+    with pytest.raises(ValueError, match="leave device out"):
+        evaluate(queries, items, asked, labels, device="cpu")

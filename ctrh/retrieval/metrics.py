@@ -92,7 +92,8 @@ def evaluate(
     """Ranks the database by Hamming distance for each query and scores the rankings.
 
     ``query_codes`` (Q, K), ``database_codes`` (M, K), ``query_labels`` (Q, L), ``database_labels`` (M, L):
-    all bool. ``ks``, ``ns``: ranks of mAP@k and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``)
+    all bool. Codes that are floating-point vectors instead are ranked by their cosine, the one with a zero vector being 0;
+    of equal cosines the earlier item comes first, and there is no radius to score within. ``ks``, ``ns``: ranks of mAP@k and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``)
     unless given. ``device``: where to count (:mod:`ctrh.retrieval.counting`), "cuda" for example; None: compiled, on the
     processor. The scores are the same; only those of expected ties can be had from counts alone.
 
@@ -104,20 +105,25 @@ def evaluate(
         raise ValueError(f"ties must be 'expected' or 'stable', got {ties!r}")
     if denominator not in ("hits", "possible"):
         raise ValueError(f"denominator must be 'hits' or 'possible', got {denominator!r}")
-    if device is not None and ties != "expected":
-        raise ValueError("ties='stable' needs the order of the items: leave device out, or choose 'expected'")
-    queries, items, bits = len(query_codes), len(database_codes), query_codes.shape[1]
+    vectors = query_codes.dtype != np.bool_
+    if device is not None and (vectors or ties != "expected"):
+        raise ValueError("cosines and ties='stable' need the order of the items: leave device out")
+    queries, items = len(query_codes), len(database_codes)
+    groups = items if vectors else query_codes.shape[1] + 1  # of items at the same distance
     ks, ns = _ranks("ks", ks), _ranks("ns", ns)
     curve_ranks = np.unique(np.linspace(1, items, CURVE_POINTS).round().astype(np.int64))
     scored_ranks = np.minimum(np.append(ks, items), items)
     cuts = np.unique(np.concatenate([scored_ranks, np.minimum(ns, items), curve_ranks]))
     scored = np.isin(cuts, scored_ranks)
 
-    codes, masks = as_words(pack(query_codes)), as_words(pack(query_labels))
-    # Words first, so that neighbouring items lie side by side and one instruction takes several.
-    database = tuple(
-        np.ascontiguousarray(as_words(pack(bits)).T) for bits in (database_codes, database_labels)
-    )
+    if vectors:
+        query_codes, database_codes = _unit(query_codes), _unit(database_codes)
+    else:
+        codes, masks = as_words(pack(query_codes)), as_words(pack(query_labels))
+        # Words first, so that neighbouring items lie side by side and one instruction takes several.
+        database = tuple(
+            np.ascontiguousarray(as_words(pack(bits)).T) for bits in (database_codes, database_labels)
+        )
     over_hits = denominator == "hits"
     # Harmonic numbers up to a constant that differences cancel; a running sum would collect rounding.
     harmonic = digamma(np.arange(1, items + 2, dtype=np.float64))
@@ -137,28 +143,31 @@ def evaluate(
 
     def score(number: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
         block = slice(number * size, min((number + 1) * size, queries))
-        asked = codes[block], masks[block]
         hits, precisions = buffers[number % len(buffers), :, : block.stop - block.start]
-        if on_device is None:
-            counts = np.empty((len(hits), bits + 1, 2), dtype=np.int64)
-            count_groups(*asked, *database, counts)
-        else:
+        if vectors:
+            counts = _ranked_by_cosine(query_codes[block], database_codes, query_labels[block], database_labels)
+        elif on_device is not None:
             counts = on_device[block]
-        if ties == "expected":
+        else:
+            counts = np.empty((len(hits), groups, 2), dtype=np.int64)
+            count_groups(codes[block], masks[block], *database, counts)
+        if vectors or ties == "expected":
             score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
         else:
+            asked = codes[block], masks[block]
             score_stable(counts, cuts, cut_of_rank, over_hits, *asked, *database, hits, precisions)
         return block, counts, hits, precisions
 
     ap = np.empty((len(scored_ranks), queries))
     relevant = np.empty(queries, dtype=np.int64)
-    sums = np.zeros(len(cuts)), np.zeros(len(cuts)), np.zeros(bits + 1), np.zeros(bits + 1)
+    sums = np.zeros(len(cuts)), np.zeros(len(cuts)), np.zeros(groups), np.zeros(groups)
     # Sums run in the order of the queries, whoever is ready first: threads cannot change the rounding.
     for block, counts, hits, precisions in _in_order(score, -(-queries // size), threads):
         ap[:, block] = precisions.T[np.searchsorted(cuts, scored_ranks)]
         relevant[block] = counts[:, :, 1].sum(axis=1)
         add_scores(counts, hits, *sums)
-    hits_sum, recall_sum, radius_precision, radius_recall = sums
+    hits_sum, recall_sum, *by_radius = sums
+    radius_precision, radius_recall = (sums[:0] if vectors else sums for sums in by_radius)
     at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
     return Scores(
         ap_all=ap[-1],
@@ -173,6 +182,22 @@ def evaluate(
         radius_precision=radius_precision / queries,
         radius_recall=radius_recall / queries,
     )
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    """(N, F) rows divided by their lengths; a zero vector stays one."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1)
+
+
+def _ranked_by_cosine(
+    queries: np.ndarray, database: np.ndarray, query_labels: np.ndarray, database_labels: np.ndarray
+) -> np.ndarray:
+    """(B, F), (M, F) unit vectors, (B, L), (M, L) bool -> (B, M, 2) int64: every item a group of its own, nearest first."""
+    order = np.argsort(-(queries @ database.T), axis=1, kind="stable")
+    shared = query_labels.astype(np.float32) @ database_labels.T.astype(np.float32)
+    relevant = np.take_along_axis(shared > 0, order, axis=1)
+    return np.stack([~relevant, relevant], axis=2).astype(np.int64)
 
 
 def _in_order(work: Callable[[int], Any], count: int, threads: int) -> Iterator[Any]:
@@ -191,8 +216,12 @@ def _in_order(work: Callable[[int], Any], count: int, threads: int) -> Iterator[
 
 
 def _check(query_codes, database_codes, query_labels, database_labels) -> None:
-    check_codes(query_codes, "query codes")
-    check_codes(database_codes, "database codes")
+    vectors = query_codes.dtype.kind == database_codes.dtype.kind == "f"
+    for name, codes in (("query codes", query_codes), ("database codes", database_codes)):
+        if not vectors:
+            check_codes(codes, name)
+        elif codes.ndim != 2 or not np.isfinite(codes).all():
+            raise ValueError(f"{name} must be (N, F) without NaN or infinite values, got {codes.shape}")
     if query_codes.shape[1] != database_codes.shape[1]:
         raise ValueError(
             f"query codes have {query_codes.shape[1]} bits, database codes {database_codes.shape[1]}"
