@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from scipy.special import softmax
 
 from ctrh.data.photos import random_split
 from ctrh.paper import runs
@@ -37,7 +38,13 @@ def tiny_task(key: str = "tiny") -> HashingTask:
 
 @pytest.fixture
 def task(monkeypatch) -> HashingTask:
-    """:func:`tiny_task` behind every run."""
+    """:func:`tiny_task` behind every run, with concepts that follow the features where they are asked for."""
     made = tiny_task()
-    monkeypatch.setattr(runs, "hashing_task", lambda *configs: made)
+    concepts = softmax(made.features, axis=1)
+
+    def given(data, inputs, tags):
+        chosen = replace(made, features=concepts) if inputs.backbone == "concepts" else made
+        return replace(chosen, tags=concepts) if tags and tags.variant == "concepts" else chosen
+
+    monkeypatch.setattr(runs, "hashing_task", given)
     return made

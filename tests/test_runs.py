@@ -14,7 +14,7 @@ from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
 from ctrh.methods.ctrh import CTRHConfig
 from ctrh.methods.lsh import LSH
-from ctrh.methods.registry import METHODS, untaught
+from ctrh.methods.registry import METHODS, references, untaught
 from ctrh.paper import profiles, runs, tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.paper.runs import Run, make_run, results, run_grid, trained
@@ -30,10 +30,24 @@ def test_every_method_runs_and_rows_are_tidy(task):
     assert {"map_all", "map_10", "unique_codes", "fit_seconds", "encode_ms"} <= set(rows["metric"])
     tags = rows.groupby("method")["tags"].unique().str.join("").to_dict()
     weakly_supervised = dict.fromkeys(("WDHT", "MGRN", "EWSH", "WSHRCA"), "user")
-    assert tags == {**dict.fromkeys(untaught(), ""), **weakly_supervised, "CTRH": "replaced"}
+    others = {"UHSCM": "concepts", "CTRH": "replaced"}
+    assert tags == {**dict.fromkeys((*untaught(), *references()), ""), **weakly_supervised, **others}
     assert rows.loc[rows["metric"].str.startswith("map"), "value"].between(0, 100).all()
     score = rows.query("metric == 'map_all'").set_index("method")["value"]
     assert score["ITQ"] > score["random"] + 10
+
+
+def test_vectors_are_scored_once_for_all_lengths_and_seeds(task):
+    wanted = [make_run(TINY, "mirflickr", "features (float)", bits, seed) for bits, seed in ((8, 0), (16, 1))]
+    assert len({run.key for run in wanted}) == 1
+    first, second = results(wanted, jobs=1)
+    assert (first.run.bits, second.run.bits, second.run.seed) == (8, 16, 1) and first.database_codes is None
+    query, database = task.split.query, task.split.database
+    relevance = task.labels[query], task.labels[database]
+    expected = evaluate(task.features[query], task.features[database], *relevance, ks=(10,))
+    np.testing.assert_array_equal(second.scores.ap_all, expected.ap_all)
+    assert set(second.rows()["metric"]) == {"map_all", "map_10", "fit_seconds", "encode_ms"}
+    assert set(second.rows()["note"]) == {""}
 
 
 def test_scores_are_those_of_the_method_itself(task):

@@ -21,7 +21,7 @@ from ctrh import __version__
 
 # The names in ctrh.backbones and ctrh.methods.registry (a test compares), which take seconds to import.
 BACKBONES = ("alexnet", "resnet50", "vit_b_16", "guide", "small-alexnet", "small-resnet", "small-vit")
-METHODS = ("LSH", "SH", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH")
+METHODS = ("LSH", "SH", "PCA-RR", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "UHSCM", "CTRH")
 
 EXAMPLE = """\
 example:
@@ -115,7 +115,7 @@ def _add_fit(commands) -> None:
         "fit",
         "learn codes for a folder of tagged photos",
         "Refines the tags of FOLDER (images/, tags.csv, optional labels.csv), trains a method on them and encodes every "
-        "photo. With labels it also scores retrieval against LSH, SH and ITQ on the same features, and names the best.",
+        "photo. With labels it also scores retrieval against LSH, SH, PCA-RR and ITQ on the same features, and names the best.",
     )
     command.add_argument(
         "--out", required=True, metavar="MODEL_DIR", help="folder to write: weights, codes, tables"

@@ -17,6 +17,7 @@ from ctrh.app.photo_search import backbone_of, encode, features_of, guide_of, sa
 from ctrh.app.refining import refined
 from ctrh.data.photos import Photos
 from ctrh.data.tables import write_table
+from ctrh.guide.features import concept_distribution
 from ctrh.guide.word_vectors import TrainedVectors, word_vectors
 from ctrh.losses import MIRFLICKR
 from ctrh.methods.registry import METHODS, estimator, untaught
@@ -48,6 +49,8 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
             learned, text = sp.csr_array(tags * words.known), words.vectors
         else:
             learned, text = tags, text_guide.text_features(photos.vocabulary)
+        if method.needs == "concepts":
+            learned = concept_distribution(guide, photos.images, guide.text_features(photos.vocabulary))
         history = hasher.fit(features[train], learned[train], text, cache_dir() / "training")
     codes = encode(hasher, features)
 

@@ -11,6 +11,7 @@ from torch.nn.functional import normalize
 from ctrh.data.photos import Images
 from ctrh.guide.batches import batch_by_batch
 from ctrh.guide.clip import Guide
+from ctrh.guide.equations import tag_distribution
 from ctrh.store import cached_rows, content_key
 
 
@@ -46,3 +47,10 @@ def image_features(
 
     key = content_key("by photo", guide.key, images.key)
     return ImageFeatures(**cached_rows("guide-features", key, indices, compute))
+
+
+def concept_distribution(guide: Guide, images: Images, text: np.ndarray) -> np.ndarray:
+    """How the guide distributes each photo over words, Eq. (5) with its own temperature.  text: (C, D) of the words -> (N, C)
+    float32, rows of sum 1."""
+    tokens = torch.from_numpy(image_features(guide, images).class_token)
+    return tag_distribution(tokens, torch.from_numpy(text), guide.scale).numpy()

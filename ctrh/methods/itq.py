@@ -54,6 +54,17 @@ class ITQ(TransformerMixin, BaseEstimator, Method):
         return (X - self.mean_) @ self.components_ @ self.rotation_ >= 0
 
 
+class RotatedPCA(ITQ):
+    """Principal components under a random rotation: ITQ's start, a baseline of its authors ("PCA-RR", Sec. 3) that is
+    hard to beat for how little it does. The rotation spreads the variance, which a few components have most of."""
+
+    name = "PCA-RR"
+    colour, dashes, marker = "#0F766E", (0, (2, 1, 1, 1)), "<"
+
+    def __init__(self, bits: int = 32, seed: int = 0):
+        super().__init__(bits, seed, iterations=0)
+
+
 def learn_rotation(V: np.ndarray, start: np.ndarray, iterations: int) -> tuple[np.ndarray, np.ndarray]:
     """V (N, K), first rotation (K, K) -> last rotation R and Q / N at each step (1 + iterations,)."""
     R = start

@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 
 
 class Method:
-    """``needs``: "features" of the guide alone; or, to learn from pictures and tags, "words": users' tags and word
-    vectors; "guide": replaced tags and the guide's own text features. Across modalities: "pairs" of image and text features,
+    """``needs``: "features" of the guide alone; its "concepts", how it distributes a picture over the vocabulary; or, to learn
+    from pictures and tags, "words": users' tags and word vectors; "guide": replaced tags and the guide's own text
+    features. Across modalities: "pairs" of image and text features,
     these and "labels", or "tags" beside a trained CTRH.
 
-    ``colour``, ``dashes``, ``marker``: its look in figures, as matplotlib takes them. ``compared``: whether tables show it.
+    ``colour``, ``dashes``, ``marker``: its look in figures, as matplotlib takes them. ``compared``: one of the methods that tables
+    compare, else a reference beside them. ``binary``: gives codes, else vectors to be ranked by cosine.
     ``guides``: whose features it has across modalities: the guide's as it comes ("CLIP"), tuned with hidden patches ("FLIP").
     """
 
@@ -20,4 +22,5 @@ class Method:
     dashes: ClassVar[Any] = "-"
     marker: ClassVar[str] = "o"
     compared: ClassVar[bool] = True
+    binary: ClassVar[bool] = True
     guides: ClassVar[tuple[str, ...]] = ("CLIP",)

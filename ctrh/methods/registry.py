@@ -8,18 +8,21 @@ from ctrh.methods.cross_modal import CrossModalITQ, RandomPairs, TagSide
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.ewsh import EWSH
 from ctrh.methods.fjsph import FJSPH
-from ctrh.methods.itq import ITQ
+from ctrh.methods.itq import ITQ, RotatedPCA
 from ctrh.methods.lsh import LSH
 from ctrh.methods.method import Method
 from ctrh.methods.mgrn import MGRN
 from ctrh.methods.random import RandomCodes
+from ctrh.methods.references import ConceptITQ, FloatConcepts, FloatFeatures
 from ctrh.methods.sh import SH
+from ctrh.methods.uhscm import UHSCM
 from ctrh.methods.wdht import WDHT
 from ctrh.methods.wshrca import WSHRCA
 
-METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (RandomCodes, LSH, SH, ITQ, WDHT, MGRN, EWSH, WSHRCA, CTRH)
-}
+UNSUPERVISED = RandomCodes, LSH, SH, RotatedPCA, ITQ
+DEEP = WDHT, MGRN, EWSH, WSHRCA, UHSCM, CTRH
+REFERENCES = FloatFeatures, FloatConcepts, ConceptITQ
+METHODS: dict[str, type[Method]] = {method.name: method for method in (*UNSUPERVISED, *DEEP, *REFERENCES)}
 
 # Those that give photos and texts codes of one kind.
 CROSS_MODAL: dict[str, type[Method]] = {
@@ -28,16 +31,21 @@ CROSS_MODAL: dict[str, type[Method]] = {
 
 
 def compared() -> tuple[str, ...]:
-    """Those that tables show."""
+    """Those that tables compare."""
     return tuple(name for name, method in METHODS.items() if method.compared)
 
 
+def references() -> tuple[str, ...]:
+    """Those that tables show beside them."""
+    return tuple(name for name, method in METHODS.items() if not method.compared)
+
+
 def untaught() -> tuple[str, ...]:
-    """Those that need features alone."""
-    return tuple(name for name, method in METHODS.items() if method.needs == "features")
+    """Those that need features alone to give codes."""
+    return tuple(name for name, method in METHODS.items() if method.needs == "features" and method.binary)
 
 
 def estimator(name: str, bits: int, seed: int) -> BaseEstimator:
-    """One of :func:`untaught`; ``seed``: where it draws."""
+    """One that trains no network; ``seed``: where it draws."""
     made = METHODS[name](bits=bits)
     return made.set_params(seed=seed) if "seed" in made.get_params() else made

@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 
+from ctrh.methods.registry import references
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, RunResult, make_run
 from ctrh.retrieval.codes import pack
@@ -16,8 +17,8 @@ from ctrh.retrieval.search import HammingIndex
 
 
 def comparison_runs(profile: Profile) -> list[Run]:
-    """Tables 1 and 2: the profile's methods, and coins, on all data sets, lengths and seeds."""
-    grid = product(profile.datasets, (*profile.methods, "random"), profile.bits, profile.seeds)
+    """Tables 1 and 2: the profile's methods and the references, on all data sets, lengths and seeds."""
+    grid = product(profile.datasets, (*profile.methods, *references()), profile.bits, profile.seeds)
     return [make_run(profile, dataset.data.name, *which) for dataset, *which in grid]
 
 

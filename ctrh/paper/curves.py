@@ -23,7 +23,7 @@ def precision_rows(results: Iterable[RunResult], last: int = 1000) -> pd.DataFra
 
     def curve(result: RunResult) -> dict[str, np.ndarray]:
         scores = result.scores
-        shown = drawn(np.searchsorted(scores.ns, min(last, len(result.database_codes)), side="right"))
+        shown = drawn(np.searchsorted(scores.ns, min(last, scores.curve_ranks[-1]), side="right"))
         return {"n": scores.ns[shown], "precision": 100 * scores.precision_at[shown]}
 
     return _over_seeds(results, curve).astype({"n": int})

@@ -70,7 +70,8 @@ def effects(results: Sequence[RunResult], over: str, label: str | None = None) -
 
 def collapses(results: Iterable[RunResult]) -> Counter[tuple[str, int, str]]:
     """(data set, bits, label) -> of how many runs the codes have collapsed."""
-    flat = [result for result in results if code_statistics(result.database_codes).collapsed]
+    codes = ((result, result.database_codes) for result in results)
+    flat = [result for result, given in codes if given is not None and code_statistics(given).collapsed]
     return Counter((result.run.data.name, result.run.bits, label_of(result)) for result in flat)
 
 

@@ -26,6 +26,7 @@ from ctrh.guide.names import SMALL
 from ctrh.guide.refine import RefineConfig
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
 from ctrh.losses import LossConfig
+from ctrh.methods.deep import DeepHasher
 from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.methods.registry import METHODS, compared
 from ctrh.paper.launch import ROOT, profile_file
@@ -241,8 +242,8 @@ class Profile(Checked):
 
     @property
     def learners(self) -> tuple[str, ...]:
-        """Those of its methods that learn from tags."""
-        return tuple(name for name in self.methods if METHODS[name].needs != "features")
+        """Those of its methods that train a network."""
+        return tuple(name for name in self.methods if issubclass(METHODS[name], DeepHasher))
 
     def train_of(self, method: str, dataset: str) -> TrainConfig:
         """How ``method`` is trained on the data set of that name."""

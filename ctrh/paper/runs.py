@@ -52,7 +52,8 @@ class Run:
     def key(self) -> str:
         """Names the result: the run, its data and weights by content, the code and the libraries."""
         code = code_key(METHODS[self.method].__module__, *SCORING)
-        return content_key(replace(self, label=""), self.task.key, code, versions())
+        same = {} if METHODS[self.method].binary else {"bits": 0, "seed": 0}  # vectors have neither
+        return content_key(replace(self, label="", **same), self.task.key, code, versions())
 
     def __str__(self) -> str:
         tags = f" on {self.tags.variant} tags" if self.tags else ""
@@ -71,8 +72,7 @@ class Run:
         relevance = task.labels[split.query], task.labels[split.database]
         scores = evaluate(query, database, *relevance, ks=(self.top,), threads=1)
         return {
-            "query_codes": pack(query),
-            "database_codes": pack(database),
+            **({"query_codes": pack(query), "database_codes": pack(database)} if query.dtype == bool else {}),
             **named("score", vars(scores)),
             **named("history", history),
             "fit_seconds": np.float64(fitted - began),
@@ -82,11 +82,12 @@ class Run:
 
     def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> RunResult:
         """What :meth:`compute` has left."""
+        kinds = ("query_codes", "database_codes")
+        codes = {kind: unpack(arrays[kind], self.bits) if kind in arrays else None for kind in kinds}
         return RunResult(
             run=self,
             key=key,
-            query_codes=unpack(arrays["query_codes"], self.bits),
-            database_codes=unpack(arrays["database_codes"], self.bits),
+            **codes,
             scores=Scores(**part("score", arrays)),
             history=pd.DataFrame(part("history", arrays)),
             fit_seconds=float(arrays["fit_seconds"]),
@@ -114,7 +115,7 @@ Encode = Callable[[np.ndarray], np.ndarray]
 
 def learn(run: Run, task: HashingTask) -> tuple[Encode, pd.DataFrame]:
     """What the run's method has learned from the task's training photos, and its records."""
-    if METHODS[run.method].needs == "features":
+    if not issubclass(METHODS[run.method], DeepHasher):
         features = task.inputs(task.split.train)
         return estimator(run.method, run.bits, run.seed).fit(features).transform, pd.DataFrame()
     hasher, history = _trained(run, task)
@@ -154,16 +155,17 @@ def make_run(
     chosen = profile.dataset(dataset)
     common = {"profile": profile.name, "data": chosen.data, "method": method, "bits": bits, "seed": seed}
     needs = METHODS[method].needs
-    if needs == "features":
-        inputs = InputConfig("guide", profile.guide)
+    if not issubclass(METHODS[method], DeepHasher):
+        inputs = InputConfig("guide" if needs == "features" else needs, profile.guide)
         return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
     settings = settings or default_settings(method, profile, chosen)
     words = profile.words if needs == "words" else None
-    variant = tags or ("user" if needs == "words" else "replaced")
+    refine = replace(chosen.refine, alpha=0.0) if needs == "concepts" else chosen.refine
+    variant = tags or {"words": "user", "guide": "replaced"}.get(needs, needs)
     return Run(
         **common,
         inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
-        tags=TagConfig(variant, profile.guide, profile.finetune, chosen.refine, words),
+        tags=TagConfig(variant, profile.guide, profile.finetune, refine, words),
         settings=replace(settings, bits=bits, train=replace(settings.train, seed=seed)),
         top=profile.top,
         label=label,
@@ -172,12 +174,13 @@ def make_run(
 
 @dataclass(frozen=True)
 class RunResult:
-    """What a run left: codes of queries (Q, K) and database (M, K), bool, scores, records per epoch, seconds."""
+    """What a run left: codes of queries (Q, K) and database (M, K), bool (None of a method that gives none), scores,
+    records per epoch, seconds."""
 
     run: Run
     key: str
-    query_codes: np.ndarray
-    database_codes: np.ndarray
+    query_codes: np.ndarray | None
+    database_codes: np.ndarray | None
     scores: Scores
     history: pd.DataFrame
     fit_seconds: float
@@ -186,14 +189,14 @@ class RunResult:
     def rows(self) -> pd.DataFrame:
         """One row a metric; mAP in percent, ``encode_ms`` per image. ``note`` says when codes have collapsed; ``ap``:
         the (Q,) percents whose mean a mAP is, None for other metrics."""
-        health = code_statistics(self.database_codes)
-        images = len(self.query_codes) + len(self.database_codes)
+        health = None if self.database_codes is None else code_statistics(self.database_codes)
+        images = len(self.scores.relevant) + self.scores.curve_ranks[-1]
         ap = average_precisions(self.scores)
-        metrics = {
-            **{name: 100 * values.mean() for name, values in ap.items()},
-            "unique_codes": health.unique,
-            "constant_bits": health.constant_bits,
-            "bit_correlation": health.mean_correlation,
+        metrics = {name: 100 * values.mean() for name, values in ap.items()}
+        if health:
+            metrics |= {"unique_codes": health.unique, "constant_bits": health.constant_bits}
+            metrics |= {"bit_correlation": health.mean_correlation}
+        metrics |= {
             "fit_seconds": self.fit_seconds,
             "encode_ms": 1000 * self.encode_seconds / images,
         }
@@ -211,7 +214,7 @@ class RunResult:
             {**about, "metric": name, "value": value, "ap": 100 * ap[name] if name in ap else None}
             for name, value in metrics.items()
         ]
-        return pd.DataFrame(rows).assign(note="collapsed" if health.collapsed else "", run=self.key)
+        return pd.DataFrame(rows).assign(note="collapsed" if health and health.collapsed else "", run=self.key)
 
 
 def average_precisions(scores: Scores) -> dict[str, np.ndarray]:
@@ -253,7 +256,7 @@ def stored(runs: Iterable[AnyRun]) -> list[Any]:
 
 def trained(run: Run) -> DeepHasher:
     """The network behind a run on tags: out of its last checkpoint where that is left, else trained once more."""
-    if METHODS[run.method].needs == "features":
+    if not issubclass(METHODS[run.method], DeepHasher):
         raise ValueError(f"{run.method} trains no network")
     with alone():
         return _trained(run, run.task)[0]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
-from ctrh.methods.registry import CROSS_MODAL, METHODS
+from ctrh.methods.registry import CROSS_MODAL, METHODS, references
 from ctrh.paper.outputs import compact_png, results_dir, save_rows
 from ctrh.store import replacing
 
@@ -49,9 +49,10 @@ def marker(name: str, number: int = 0) -> str:
 
 
 def line_look(name: str) -> dict[str, object]:
-    """Colour, dashes and width of the line of ``name``, as matplotlib takes them; CTRH's is the strongest."""
+    """Colour, dashes and width of the line of ``name``, as matplotlib takes them; CTRH's is the strongest, references are thin."""
     dashes = METHODS[name].dashes if name in METHODS else "-"
-    return {"color": colour(name), "linestyle": dashes, "linewidth": 1.7 if name == "CTRH" else 1.1}
+    width = 1.7 if name == "CTRH" else 0.7 if name in references() else 1.1
+    return {"color": colour(name), "linestyle": dashes, "linewidth": width}
 
 
 def use_style() -> None:

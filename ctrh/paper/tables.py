@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ctrh.methods.registry import references
 from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.profiles import Profile
 from ctrh.paper.published import TABLES, published_table
@@ -66,11 +67,11 @@ def article_table(
 
 def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
     """One line per ``name`` (a column of ``table``) and data set, columns (who, bits) of text, "measured" with ±
-    half of its interval and the best in asterisks. ``ValueError`` for a ``table`` of several metrics."""
+    half of its interval and the best (references aside) in asterisks. ``ValueError`` for a ``table`` of several metrics."""
     if table["metric"].nunique() != 1:
         raise ValueError(f"one metric at a time, got {sorted(table['metric'].unique())}")
     article = {settings.data.name: settings.article for settings in profile.datasets}
-    means = table.groupby(["dataset", "bits"])["mean"]
+    means = table[~table[name].isin(references())].groupby(["dataset", "bits"])["mean"]
     best = means.min() if table["metric"].iloc[0].endswith(COSTS) else means.max()
     lines: dict[tuple[str, str], dict[tuple[str, int], str]] = {}
     for dataset, rows in table.groupby("dataset", sort=False):
@@ -80,7 +81,7 @@ def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
         for row in rows.itertuples():
             line = lines.setdefault((title, getattr(row, name)), {})
             half = f" ± {(row.high - row.low) / 2:.2f}" if row.high > row.low else ""
-            mark = "*" if row.mean == best[dataset, row.bits] else ""
+            mark = "*" if row.mean == best.get((dataset, row.bits)) else ""
             line[f"measured ({profile.name})", row.bits] = f"{mark}{row.mean:.2f}{half}{mark}"
             if _has_published(rows):
                 line["published", row.bits] = "" if np.isnan(row.published) else f"{row.published:.2f}"

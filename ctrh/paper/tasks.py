@@ -13,7 +13,7 @@ from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
 from ctrh.data.photos import Images, Photos, Split
 from ctrh.data.scenes import clean_tags
 from ctrh.guide.clip import Guide
-from ctrh.guide.features import image_features
+from ctrh.guide.features import concept_distribution, image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, replaced_tags, tags_to_keep
 from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, word_vectors
@@ -25,7 +25,8 @@ VARIANTS = ("user", "replaced", "clean")
 
 @dataclass(frozen=True)
 class InputConfig:
-    """What codes are made from: ``backbone`` by name ("guide": the guide's class tokens), trained along or frozen."""
+    """What codes are made from: ``backbone`` by name ("guide": the guide's class tokens; "concepts": its distribution over
+    the vocabulary), trained along or frozen."""
 
     backbone: str
     guide: GuideConfig
@@ -34,9 +35,10 @@ class InputConfig:
 
 @dataclass(frozen=True)
 class TagConfig:
-    """Which tags teach: the users', those that replace them (Eq. 2-8), or the true ones where they are known.
+    """Which tags teach: the users', those that replace them (Eq. 2-8), or the true ones where they are known; or none, but
+    "concepts", how the zero-shot guide distributes photos over the vocabulary.
 
-    Their text features (Eq. 10) come from the guide of Eq. (2) in all three cases; or with ``words`` they are word
+    The tags' text features (Eq. 10) come from the guide of Eq. (2) in all three cases; or with ``words`` they are word
     vectors, and tags without one are left out.
     """
 
@@ -47,16 +49,16 @@ class TagConfig:
     words: TrainedVectors | StoredVectors | None = None
 
     def __post_init__(self) -> None:
-        if self.variant not in VARIANTS:
-            raise ValueError(f"tags must be one of {', '.join(VARIANTS)}, got {self.variant!r}")
+        if self.variant not in (*VARIANTS, "concepts"):
+            raise ValueError(f"tags must be one of {', '.join(VARIANTS)} or concepts, got {self.variant!r}")
 
 
 @dataclass(frozen=True)
 class HashingTask:
     """N photos to be hashed. ``features``: (N, F) of a frozen backbone, or None: then ``backbone`` reads ``images``.
 
-    ``tags``: (N, C) bool CSR and ``text``: (C, D), or None where none were asked for; ``labels``: (N, L) bool.
-    ``key`` names the content.
+    ``tags``: (N, C) bool CSR (or concepts, an array) and ``text``: (C, D), or None where none were asked for; ``labels``:
+    (N, L) bool. ``key`` names the content.
     """
 
     key: str
@@ -65,7 +67,7 @@ class HashingTask:
     features: np.ndarray | None
     images: Images
     backbone: Backbone | None
-    tags: sp.csr_array | None
+    tags: sp.csr_array | np.ndarray | None
     text: np.ndarray | None
 
     def inputs(self, rows: np.ndarray) -> np.ndarray | Pictures:
@@ -90,13 +92,24 @@ def hashing_task(data: DataConfig, inputs: InputConfig, tags: TagConfig | None) 
 def frozen_features(data: DataConfig, inputs: InputConfig) -> np.ndarray:
     """(N, F) features of a frozen backbone, read once for all tags."""
     images = photos_of(data).images
+    if inputs.backbone == "concepts":
+        return concepts_of(data, inputs.guide)
     if inputs.backbone == "guide":
         return image_features(guide_of(inputs.guide), images).class_token
     return backbone_features(images, _backbone(inputs))
 
 
-def _taught(photos: Photos, data: DataConfig, config: TagConfig) -> tuple[sp.csr_array, np.ndarray]:
-    """Tags and their text; tags without text are left out."""
+@lru_cache(maxsize=4)
+def concepts_of(data: DataConfig, guide: GuideConfig) -> np.ndarray:
+    """(N, C): the zero-shot guide's :func:`ctrh.guide.features.concept_distribution` of all photos over the vocabulary."""
+    photos, zero_shot = photos_of(data), guide_of(guide)
+    return concept_distribution(zero_shot, photos.images, word_features(zero_shot, photos.vocabulary))
+
+
+def _taught(photos: Photos, data: DataConfig, config: TagConfig) -> tuple[sp.csr_array | np.ndarray, np.ndarray]:
+    """Tags, or concepts, and their text; tags without text are left out."""
+    if config.variant == "concepts":
+        return concepts_of(data, config.guide), text_of(photos, data, config)
     tags, text = tags_of(photos, data, config), text_of(photos, data, config)
     if config.words is None:
         return tags, text

@@ -14,6 +14,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from ctrh.methods.registry import references
 from ctrh.paper.outputs import ROOT, results_dir
 from ctrh.paper.profiles import Profile
 from ctrh.paper.report.explorer import explorer
@@ -64,14 +65,14 @@ def build(profile: Profile) -> list[Path]:
 
 
 def glances(folder: Path, profile: Profile) -> list[dict]:
-    """For each ``dataset`` of Table 1 mean mAP@all of CTRH (``ours``) and the best ``other`` ``method``."""
+    """For each ``dataset`` of Table 1 mean mAP@all of CTRH (``ours``) and the best ``other`` ``method``, references aside."""
     path, found = folder / "table1.csv", []
     if not path.exists():
         return []
     means = pd.read_csv(path).pivot_table("mean", "dataset", "method", sort=False)
     for name in (settings.data.name for settings in profile.datasets):
         row = means.T.get(name, pd.Series(dtype=float)).dropna()
-        others = row.drop(OWN, errors="ignore")
+        others = row.drop([OWN, *references()], errors="ignore")
         if OWN in row and len(others):
             best = {"method": others.idxmax(), "other": others.max()}
             found.append({"dataset": name, "ours": row[OWN], **best})
