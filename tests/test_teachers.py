@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from ctrh.paper import teachers
+from ctrh.paper.runs import make_run
 from ctrh.paper.teachers import at_equal_rates, taught_rows, taught_runs
 from profiles.smoke import PROFILE as SMOKE
 
@@ -23,20 +24,44 @@ def test_all_learn_at_the_rates_of_ctrh():
 
 def test_methods_and_tags_are_crossed(monkeypatch):
     monkeypatch.setattr(teachers, "variants_of", lambda data: ("user", "clean"))
-    runs = taught_runs(replace(SMOKE, methods=("LSH", "WDHT", "CTRH"), seeds=(4, 5)), "scenes-mir")
+    runs = taught_runs(replace(SMOKE, methods=("LSH", "WDHT", "UHSCM", "CTRH"), seeds=(4, 5)), "scenes-mir")
     assert [(run.method, run.tags and run.tags.variant) for run in runs] == [
         ("WDHT", "user"),
         ("WDHT", "clean"),
         ("WDHT", "clean"),
+        ("WDHT", "replaced"),
         ("CTRH", "user"),
         ("CTRH", "clean"),
         ("CTRH", "clean"),
+        ("CTRH", "replaced"),
         ("LSH", None),
     ]
     assert {run.seed for run in runs} == {4} and {run.bits for run in runs} == {SMOKE.study.bits}
     assert [run.label for run in runs[:3]] == ["WDHT, user", "WDHT, clean", "WDHT, clean, slowly"]
     rates = [run.settings.train.lr_head for run in runs[:3]]
     assert rates == pytest.approx([rates[0], rates[0], rates[0] / 10])
+    # The guide's text for all, and so CTRH has the same supervision as ever.
+    assert runs[3].tags == runs[7].tags == make_run(SMOKE, "scenes-mir", "CTRH", 32, 4).tags and runs[3].tags.words is None
+    assert runs[3].settings.train.lr_head == rates[0]
+
+
+def test_steps_add_up_to_the_whole():
+    profile = replace(SMOKE, seeds=(4, 5))
+    runs = teachers.step_runs(profile, "scenes-mir")
+    generator, found = np.random.default_rng(1), []
+    for run in runs:
+        ap = generator.random(30)
+        scores = SimpleNamespace(ap_all=ap, ks=np.array([10]), ap_at=ap[None])
+        found.append(SimpleNamespace(run=run, scores=scores))
+    rows = teachers.step_rows(found).set_index("step")["difference"]
+    assert list(rows.index) == list(teachers.STEPS)
+    assert rows.iloc[:4].sum() == pytest.approx(rows["all together"])
+    means = {run.label or run.method: [] for run in runs}
+    for result in found:
+        means[result.run.label or result.run.method].append(100 * result.scores.ap_all.mean())
+    assert rows["CTRH's network and losses"] == pytest.approx(
+        np.mean(means["CTRH"]) - np.mean(means["WSHRCA, replaced, guide's text"])
+    )
 
 
 @pytest.fixture

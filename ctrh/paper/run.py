@@ -80,6 +80,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
             *selection.trial_runs(profile).values(),
             *comparisons.comparison_runs(profile),
             *(run for name in names for run in teachers.taught_runs(profile, name)),
+            *(run for name in names for run in teachers.step_runs(profile, name)),
             *teachers.noise_runs(profile, names[0]),
         ],
         4: lambda: ablation.variant_runs(profile) + ablation.without_runs(profile),

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from ctrh.methods.registry import METHODS
 from ctrh.paper.effects import differences
 from ctrh.paper.profiles import Profile
 from ctrh.paper.runs import Run, RunResult, make_run
@@ -15,6 +16,18 @@ from ctrh.paper.tasks import photos_of, tags_of, variants_of
 
 # The method that all are held against: it knows the pictures' features and nothing else.
 UNTAUGHT = "LSH"
+# Of the users' tags replaced and their text features by the guide: CTRH's own supervision, for any method.
+GUIDED = "replaced, guide's text"
+# What CTRH has more than ITQ, step by step: after and before. The last two are no part of the sum.
+STEPS = {
+    "the guide's words in place of its features": ("ITQ (concepts)", "ITQ"),
+    "codes learned from them": ("UHSCM", "ITQ (concepts)"),
+    "its tags and text as a teacher": (f"WSHRCA, {GUIDED}", "UHSCM"),
+    "CTRH's network and losses": ("CTRH", f"WSHRCA, {GUIDED}"),
+    "all together": ("CTRH", "ITQ"),
+    "WSHRCA, by CTRH's supervision": (f"WSHRCA, {GUIDED}", "WSHRCA"),
+    "what is left of the words, uncompressed": ("CTRH", "concepts (float)"),
+}
 # In the noise study: who learns from noisy tags, who is told the clean ones, and who needs none.
 LEARNERS, ORACLE, WITHOUT = ("CTRH", "WSHRCA", "WDHT"), "CTRH (clean tags)", ("ITQ", "LSH")
 # CTRH's learning rates may be too fast for another method, so the best tags are tried at a share of them, too.
@@ -31,8 +44,10 @@ def at_equal_rates(profile: Profile, dataset: str, methods: Sequence[str], share
 
 
 def taught_runs(profile: Profile, dataset: str) -> list[Run]:
-    """Every deep method on every variant of the tags, the best at ``SLOWER`` rates too, and ``UNTAUGHT``."""
-    methods, bits, seed = profile.learners, profile.study.bits, profile.seeds[0]
+    """Every method that reads tags on every variant of them, the best at ``SLOWER`` rates too, and ``GUIDED``; and
+    ``UNTAUGHT``."""
+    methods = [name for name in profile.learners if METHODS[name].needs != "concepts"]
+    bits, seed = profile.study.bits, profile.seeds[0]
     variants = variants_of(profile.dataset(dataset).data)
     taught = [(tags, tags, 1.0) for tags in variants] + [(f"{variants[-1]}, slowly", variants[-1], SLOWER)]
     runs = []
@@ -40,7 +55,29 @@ def taught_runs(profile: Profile, dataset: str) -> list[Run]:
         for label, tags, share in taught:
             rates = at_equal_rates(profile, dataset, methods, share)
             runs.append(make_run(rates, dataset, method, bits, seed, tags, label=f"{method}, {label}"))
+        runs.append(guided_run(profile, dataset, method, seed))
     return [*runs, make_run(profile, dataset, UNTAUGHT, bits, seed)]
+
+
+def guided_run(profile: Profile, dataset: str, method: str, seed: int) -> Run:
+    """``method`` taught as CTRH is, at CTRH's rates."""
+    rates = at_equal_rates(profile, dataset, [method])
+    run = make_run(rates, dataset, method, profile.study.bits, seed, "replaced", label=f"{method}, {GUIDED}")
+    return replace(run, tags=replace(run.tags, words=None))
+
+
+def step_runs(profile: Profile, dataset: str) -> list[Run]:
+    """The runs of ``STEPS``, at the length of the studies; most of them are those of Tables 1 and 2."""
+    names = {name for pair in STEPS.values() for name in pair if GUIDED not in name}
+    runs = [make_run(profile, dataset, name, profile.study.bits, seed) for name in sorted(names) for seed in profile.seeds]
+    return runs + [guided_run(profile, dataset, "WSHRCA", seed) for seed in profile.seeds]
+
+
+def step_rows(results: Sequence[RunResult]) -> pd.DataFrame:
+    """What each of ``STEPS`` is worth: its difference in mAP@all, of :func:`step_runs`, behind ``step``."""
+    parts = [differences(results, *pair).assign(step=step) for step, pair in STEPS.items()]
+    rows = pd.concat(parts, ignore_index=True).query("metric == 'map_all'").reset_index(drop=True)
+    return rows[["step", *rows.columns.drop("step")]]
 
 
 def taught_rows(results: Sequence[RunResult]) -> pd.DataFrame:
