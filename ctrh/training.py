@@ -140,8 +140,8 @@ class DeepMethod(Protocol):
     def parameter_groups(self, config: TrainConfig) -> list[dict[str, Any]]:
         """The optimiser's groups: "name", "lr", "params"."""
 
-    def paces(self, epoch: int) -> dict[str, float]:
-        """The groups that are updated in ``epoch`` (from 0), and a factor on each one's learning rate."""
+    def paces(self, epoch: float) -> dict[str, float]:
+        """The groups that a step updates, and a factor on each one's learning rate. ``epoch``: so many are done with it."""
 
     def begin_epoch(self, epoch: int, data: TrainingData) -> None:
         """Called before ``epoch`` (from 0). What it changes must be parameters or buffers, so that a resumed
@@ -196,9 +196,6 @@ def train(
     monitored = np.random.default_rng(config.seed).permutation(len(data))[: config.monitor]
     reader = Reader(data.inputs, config.workers)
     for epoch in range(len(records), config.epochs):
-        paces = model.paces(epoch)
-        for group in optimiser.param_groups:
-            group["lr"] = group["initial_lr"] * config.rate(epoch) * paces.get(group["name"], 0.0)
         with _isolated(fabric, config.seed, epoch), mode(model, training=True):
             model.begin_epoch(epoch, data)
             means = _epoch(fabric, wrapped, wrapped_optimiser, data, reader, config, epoch)
@@ -222,7 +219,6 @@ def _epoch(
 ) -> dict[str, float]:
     """One pass over the data; the means of the loss and its terms over all steps and devices."""
     rows = _rows(data, config, fabric, epoch)
-    active = model.paces(epoch)
     sums: dict[str, Tensor] = {}
     batches = reader.batches(rows, _seed(config.seed, epoch) if config.augment else None)
     if fabric.is_global_zero:
@@ -237,8 +233,10 @@ def _epoch(
             raise _diverged(values, read, epoch + 1, step)
         optimiser.zero_grad()
         fabric.backward(loss)
+        paces = model.paces(epoch + step / len(rows))
         for group in optimiser.param_groups:
-            if group["name"] not in active:
+            group["lr"] = group["initial_lr"] * config.rate(epoch) * paces.get(group["name"], 0.0)
+            if group["name"] not in paces:
                 for parameter in group["params"]:
                     parameter.grad = None  # without a gradient SGD leaves weight and momentum alone
         optimiser.step()

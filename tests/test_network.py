@@ -262,8 +262,8 @@ def test_parameter_groups_have_the_three_rates_and_hold_everything_that_trains()
 
 
 def test_joint_or_alternating_updates():
-    assert [network().paces(epoch) for epoch in range(2)] == [{"backbone": 1, "head": 1, "tags": 1}] * 2
-    turns = [set(network(alternate=2).paces(epoch)) for epoch in range(5)]
+    assert [network().paces(epoch) for epoch in (0.5, 2)] == [{"backbone": 1, "head": 1, "tags": 1}] * 2
+    turns = [set(network(alternate=2).paces(epoch)) for epoch in (0.1, 2, 2.5, 4, 4.5)]
     assert turns == [{"tags"}, {"tags"}, {"backbone", "head"}, {"backbone", "head"}, {"tags"}]
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from ctrh.losses import hinge_loss, quantisation_loss, similarity_loss
 from ctrh.methods.wshrca import WSHRCA, CrossModalAttention, WSHRCAConfig, WSHRCANetwork
 from ctrh.network import NO_TAG
+from ctrh.training import TrainingData, train
 
 CONFIG = WSHRCAConfig(bits=8, ffn=10, train=TRAIN)
 D, HEADS = 6, 3
@@ -61,33 +62,48 @@ def test_a_batch_of_one_and_images_without_a_tag_give_finite_gradients(rows):
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize(
-    ("epochs", "pattern"),
-    [(80, "ttii" * 20), (40, "ti" * 20), (10, "ti" * 5), (5, "titii"), (3, "tii"), (2, "ti"), (1, "i")],
-)
-def test_turns_begin_with_the_tag_module_and_end_with_the_image_network(epochs, pattern):
-    model = network(replace(CONFIG, train=replace(TRAIN, epochs=epochs)))
-    turns = [set(model.paces(epoch)) for epoch in range(epochs)]
-    assert turns == [{"t": {"tags"}, "i": {"backbone", "head"}}[letter] for letter in pattern]
-
-
-def paces(epochs: int, **changed: float) -> list[float]:
+def schedule(epochs: int, steps: int, **changed: int) -> list[tuple[str, float]]:
+    """Whose turn each step is, "t" or "i" for tag module or image network, and the factor on its rates."""
     model = network(replace(CONFIG, train=replace(TRAIN, epochs=epochs), **changed))
-    return [pace for epoch in range(epochs) for pace in {*model.paces(epoch).values()}]
+    parts = {("tags",): "t", ("backbone", "head"): "i"}
+    paces = [model.paces(epoch + step / steps) for epoch in range(epochs) for step in range(1, steps + 1)]
+    return [(parts[tuple(pace)], *{*pace.values()}) for pace in paces]
 
 
-def test_each_part_warms_up_over_its_own_first_epochs():
-    published = paces(80)  # tag, tag, image, image: 20 epochs of each are the first 40 of all
-    assert published[:12] == pytest.approx([0, 0.05, 0, 0.05, 0.1, 0.15, 0.1, 0.15, 0.2, 0.25, 0.2, 0.25])
-    assert published[36:42] == pytest.approx([0.9, 0.95, 0.9, 0.95, 1, 1]) and set(published[40:]) == {1}
-    assert paces(8) == [0, 0, 0.5, 0.5, 1, 1, 1, 1]
-    assert paces(8, warmup=0.5) == [0, 0, 0.25, 0.25, 0.5, 0.5, 0.75, 0.75]
-    assert paces(8, warmup=0) == [1] * 8 and paces(3) == [1] * 3  # a quarter of 3 epochs is none
+def test_turns_and_warm_up_are_those_of_the_authors_code():
+    """It alternates [0, 0, 1, 1] * 20; each part's optimiser has a scheduler of its own, which gives n / 20 to its n-th epoch,
+    from 0, and 1 from its 20th on."""
+    seen, expected = {"t": 0, "i": 0}, []
+    for part in "ttii" * 20:
+        expected += [(part, pytest.approx(min(seen[part] / 20, 1)))] * 7
+        seen[part] += 1
+    assert schedule(80, steps=7) == expected
+
+
+def test_a_shorter_training_has_the_same_schedule_squeezed():
+    halves = [
+        ("t", 0),
+        ("i", 0),
+        ("t", 0.1),
+        ("i", 0.1),
+        ("t", 0.2),
+        ("i", 0.2),
+    ]  # epochs 2, 4, 6 ... of 80 begin
+    assert [part for part, _ in schedule(3, steps=80)[:18]] == ["t"] * 6 + ["i"] * 6 + [
+        "t"
+    ] * 6  # 3 steps an epoch
+    assert schedule(40, steps=2)[:12:2] == [(p, pytest.approx(x)) for p, x in halves]
+    assert {pace for _, pace in schedule(3, steps=80)[120:]} == {1}  # from the middle on
+    assert schedule(1, steps=1) == [("i", 1)]  # were it the tag module's, there would be no code
+    for epochs, steps in ((3, 11), (5, 13), (2, 1)):
+        assert schedule(epochs, steps)[-1] == ("i", 1)
+    assert "".join(part for part, _ in schedule(8, steps=1, turn=20)) == "ttiittii"
+    assert {pace for _, pace in schedule(8, steps=3, warmup=0)} == {1}
 
 
 def test_the_rate_of_a_step_is_the_pace_times_the_schedule(monkeypatch):
     features, tags, text, _ = three_subjects()
-    train = replace(TRAIN, epochs=8, schedule="cosine", batch_size=47)
+    settings = replace(TRAIN, epochs=8, schedule="cosine", batch_size=47)
     used, step = [], torch.optim.SGD.step
 
     def watched(optimiser, *args, **options):
@@ -95,10 +111,20 @@ def test_the_rate_of_a_step_is_the_pace_times_the_schedule(monkeypatch):
         return step(optimiser, *args, **options)
 
     monkeypatch.setattr(torch.optim.SGD, "step", watched)
-    WSHRCA(replace(CONFIG, train=train)).fit(features, tags, text)
-    pace = [0, 0, 0.5, 0.5, 1, 1, 1, 1]
-    expected = [train.lr_head * pace[e] * (1 + math.cos(math.pi * e / 8)) / 2 for e in (1, 3, 5, 7)]
-    assert [rates["head"] for rates in used[1::2]] == pytest.approx(expected)
+    WSHRCA(replace(CONFIG, turn=10, warmup=40, train=settings)).fit(features, tags, text)
+    pace = [
+        9 / 40,
+        9 / 40,
+        19 / 40,
+        19 / 40,
+        29 / 40,
+        29 / 40,
+        39 / 40,
+        39 / 40,
+    ]  # tag, image, tag, image ...
+    cosine = [(1 + math.cos(math.pi * epoch / 8)) / 2 for epoch in range(8)]
+    expected = [pytest.approx(settings.lr_head * pace[epoch] * cosine[epoch]) for epoch in (1, 3, 5, 7)]
+    assert [rates["head"] for rates in used[1::2]] == expected
     assert [rates["tags"] for rates in used[1::2]] == [0] * 4  # not its turn
 
 
@@ -121,23 +147,22 @@ def test_initial_weights_are_those_that_the_authors_code_draws():
     assert torchs.mapping.weight.abs().max() <= 1 / 8
 
 
-@pytest.mark.parametrize("wrong", [{"turns": 0}, {"warmup": -0.1}, {"initialisation": "xavier"}])
+@pytest.mark.parametrize("wrong", [{"turn": 0}, {"warmup": -1}, {"initialisation": "xavier"}])
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         WSHRCAConfig(**wrong)
 
 
 def test_only_the_part_whose_turn_it_is_changes():
-    features, tags, text, _ = three_subjects()
-    hashers = [WSHRCA(replace(CONFIG, train=replace(TRAIN, epochs=epochs), warmup=0)) for epochs in (1, 3)]
-    for hasher in hashers:
-        hasher.fit(features, tags, text)
-    torch.manual_seed(TRAIN.seed)
-    untrained = WSHRCANetwork(nn.Identity(), 10, torch.from_numpy(text), CONFIG)
-    one, three = (hasher.network for hasher in hashers)
-    assert torch.equal(one.attention.query.weight, untrained.attention.query.weight)
-    assert not torch.equal(one.hash.weight, untrained.hash.weight)
-    assert not torch.equal(three.attention.query.weight, untrained.attention.query.weight)
+    model = network(replace(CONFIG, turn=40, warmup=0, train=replace(TRAIN, epochs=2)))
+    data = TrainingData(torch.randn(16, 7), {"tag_ids": torch.randint(5, (16, 2))})
+    before = {name: weight.clone() for name, weight in model.named_parameters()}
+    moved = []
+    for _ in train(model, data, model.config.train):
+        now = {name: weight.clone() for name, weight in model.named_parameters()}
+        moved.append({name.split(".")[0] for name in now if not torch.equal(now[name], before[name])})
+        before = now
+    assert moved == [{"attention"}, {"hash", "mapping"}]
 
 
 def test_the_attention_learns_at_a_rate_of_its_own():
@@ -163,8 +188,8 @@ def test_a_stopped_fit_goes_on_with_the_turn_that_is_due(tmp_path, monkeypatch, 
 def test_settings_are_the_published_ones_and_heads_must_fit_the_word_vectors():
     config = WSHRCAConfig()
     assert (config.weights, config.heads, config.ffn, config.dropout) == ((1, 10, 1), 3, 512, 0.1)
-    train = config.train
-    assert (train.epochs, train.batch_size, train.momentum) == (80, 32, 0.9)
-    assert (train.lr_backbone, train.lr_head, train.lr_tags) == (1e-4, 1e-3, 2e-4)
+    assert (config.turn, config.warmup, config.initialisation) == (2, 20, "authors")
+    assert (config.train.epochs, config.train.batch_size, config.train.momentum) == (80, 32, 0.9)
+    assert (config.train.lr_backbone, config.train.lr_head, config.train.lr_tags) == (1e-4, 1e-3, 2e-4)
     with pytest.raises(ValueError, match="100 cannot be divided among 3 heads"):
         WSHRCANetwork(nn.Identity(), 7, torch.randn(5, 100), CONFIG)

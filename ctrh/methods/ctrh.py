@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -106,11 +107,12 @@ class CTRHNetwork(HashNetwork):
     def tag_modules(self) -> list[nn.Module]:
         return [] if self.weighting is None else [self.weighting]
 
-    def paces(self, epoch: int) -> dict[str, float]:
+    def paces(self, epoch: float) -> dict[str, float]:
         """Of all groups, or, taking turns, of tag weighting or of the rest."""
         if not self.alternate:
             return super().paces(epoch)
-        return {"tags": 1.0} if epoch // self.alternate % 2 == 0 else {"backbone": 1.0, "head": 1.0}
+        resting = (math.ceil(epoch) - 1) // self.alternate % 2
+        return {"backbone": 1.0, "head": 1.0} if resting else {"tags": 1.0}
 
 
 class CTRH(DeepHasher):

@@ -229,8 +229,8 @@ class HashNetwork(nn.Module):
             if (learned := [parameter for parameter in parameters if parameter.requires_grad])
         ]
 
-    def paces(self, epoch: int) -> dict[str, float]:
-        """The groups that are updated in ``epoch`` (from 0), and a factor on each one's learning rate."""
+    def paces(self, epoch: float) -> dict[str, float]:
+        """The groups that a step updates, and a factor on each one's learning rate. ``epoch``: so many are done with it."""
         return {"backbone": 1.0, "head": 1.0, "tags": 1.0}
 
     def begin_epoch(self, epoch: int, data: TrainingData) -> None:

@@ -18,15 +18,17 @@ from ctrh.network import Mapping, TagWeighting, without_padding
 from ctrh.parallel import gathered
 from ctrh.training import TrainConfig
 
+PUBLISHED_EPOCHS = 80
+
 
 @dataclass(frozen=True)
 class WSHRCAConfig:
     """The published settings. ``weights``: lambda of the pairwise, hinge and quantisation terms; ``margin`` of
     the hinge: CTRH's; ``heads``, ``ffn``, ``dropout`` of the attention.
 
-    ``turns``: training is cut into so many turns, or as many as it has epochs, of the tag module and of the image network
-    alternately, the last one the image network's. ``warmup``: over so many of its own epochs, as a share of all, each of
-    the two parts comes to its full rate. ``initialisation``: the "authors'" or "torch"'s of a linear layer.
+    ``turn``: so many epochs the tag module learns, then as many the image network, and so on; ``warmup``: over so many of
+    its own epochs each of the two comes to its full rate. Both are out of ``PUBLISHED_EPOCHS``: a training of another length
+    has the same schedule, stretched or squeezed. ``initialisation``: the "authors'" or "torch"'s of a linear layer.
     """
 
     bits: int = 48
@@ -36,13 +38,13 @@ class WSHRCAConfig:
     heads: int = 3
     ffn: int = 512
     dropout: float = 0.1
-    turns: int = 40
-    warmup: float = 0.25
+    turn: int = 2
+    warmup: int = 20
     initialisation: str = "authors"
 
     def __post_init__(self) -> None:
-        if self.turns < 1 or not 0 <= self.warmup <= 1:
-            raise ValueError(f"turns must be >= 1 and warmup from 0 to 1, got {self.turns} and {self.warmup}")
+        if self.turn < 1 or self.warmup < 0:
+            raise ValueError(f"turn must be >= 1 and warmup >= 0, got {self.turn} and {self.warmup}")
         check_initialisation(self.initialisation)
 
 
@@ -90,19 +92,15 @@ class WSHRCANetwork(HashNetwork):
     def tag_modules(self) -> list[nn.Module]:
         return [self.attention]
 
-    def paces(self, epoch: int) -> dict[str, float]:
-        """Of tag module or image network: tag, tag, image, image, ... in the published 80 epochs, and the rates of both
-        0, 1/20, 2/20, ... in the first 20 epochs of their own."""
-        turn = self._groups(epoch)
-        done = sum(self._groups(earlier) == turn for earlier in range(epoch))
-        warmup = int(self.config.warmup * self.config.train.epochs)
-        return dict.fromkeys(turn, min(done / warmup, 1.0) if warmup else 1.0)
-
-    def _groups(self, epoch: int) -> tuple[str, ...]:
-        """Whose turn ``epoch`` is in; turns are counted from the end, where no part may learn for nothing."""
-        epochs = self.config.train.epochs
-        turns = min(self.config.turns, epochs - epochs % 2) or 1  # an even number, so that tags come first
-        return ("tags",) if (epochs - 1 - epoch) * turns // epochs % 2 else ("backbone", "head")
+    def paces(self, epoch: float) -> dict[str, float]:
+        """Of tag module or image network: tag, tag, image, image, ... in the published epochs, and the rates of both
+        0, 1/20, 2/20, ... in the first 20 of their own."""
+        config = self.config
+        # Of a training of any length the last step is in the last published epoch, and so the image network's.
+        published = math.ceil(epoch * PUBLISHED_EPOCHS / config.train.epochs) - 1
+        turn, done = divmod(published, config.turn)
+        pace = min((turn // 2 * config.turn + done) / config.warmup, 1.0) if config.warmup else 1.0
+        return dict.fromkeys(("backbone", "head") if turn % 2 else ("tags",), pace)
 
 
 class WSHRCA(DeepHasher):
