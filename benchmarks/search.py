@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measuring import Result, timed, timed_with_memory
-from ctrh.retrieval.codes import as_words, distinct_codes, unpack
+from ctrh.retrieval.codes import as_words, distinct_codes
 from ctrh.retrieval.search import HammingIndex, IndexConfig
 
 BITS, NEAREST = 64, 10
@@ -33,7 +33,7 @@ def run(scale: str) -> Iterator[Result]:
         yield from compared(items, kinds, queries, *problem(items, queries))
     items, queries = REPEATED[scale]
     codes, asked = repeated(items, queries)
-    distinct = f"{distinct_codes(unpack(codes, BITS))} distinct, "
+    distinct = f"{distinct_codes(codes)} distinct, "
     yield from compared(items, ("hnsw", "ivf", "multi-hash"), queries, codes, asked, distinct)
 
 

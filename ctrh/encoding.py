@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ctrh.retrieval.codes import distinct_codes
+from ctrh.retrieval.codes import distinct_codes, pack
 
 
 class CodesCollapsed(UserWarning):
@@ -109,7 +109,7 @@ def code_statistics(h: Tensor) -> dict[str, Any]:
     collapsed, which is said when images outnumber distinct codes a hundred to one, or there is but one code.
     """
     bits = h > 0.5
-    count, distinct = len(bits), distinct_codes(bits.cpu().numpy())
+    count, distinct = len(bits), distinct_codes(pack(bits.cpu().numpy()))
     on = bits.double().mean(dim=0)
     dead = int(((on == 0) | (on == 1)).sum())
     note = ""

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ctrh.retrieval import code_file, search
+from ctrh.retrieval import code_file, nearest, search
 from ctrh.retrieval.codes import hamming_distances, pack
 from ctrh.retrieval.search import NO_ITEM, HammingIndex, IndexConfig
 
@@ -111,7 +111,7 @@ def repeated_codes(name):
     return pack(codes[group] ^ (random.random((items, 32)) < share)), 32
 
 
-@pytest.mark.parametrize("scanned", [0, 8192])
+@pytest.mark.parametrize("scanned", [0, 2**16])
 @pytest.mark.parametrize("kind", APPROXIMATE)
 @pytest.mark.parametrize("name", ["16 bits", "69 codes", "skewed groups"])
 def test_many_equal_codes_hide_no_neighbour(name, kind, scanned, monkeypatch):
@@ -143,25 +143,54 @@ def test_ids_that_are_rows_take_no_memory(tmp_path):
     assert sizes == [8, 8, 16]
 
 
-def test_ties_stay_in_order_in_a_database_of_many_blocks():
-    # FAISS scans 65,536 codes at a time; ties run over that border, and the nearest ones come last.
+@pytest.mark.parametrize("bits", [5, 16, 24, 32, 64, 100, 128, 300])
+def test_ties_stay_in_order_in_a_database_of_many_tiles(bits):
+    """Of every width of word; ties run over the borders of tiles, and the nearest codes come last."""
     random = np.random.default_rng(0)
-    database, queries = random_codes(random, 150_000, 5), random_codes(random, 3, 5)
+    database, queries = random_codes(random, 9000, bits, 0.1), random_codes(random, 3, bits, 0.1)
     database[-2:] = queries[0]
-    for k in (1, 10, 6000):
-        distances, ids = HammingIndex(database, 5).search(queries, k)
-        expected_distances, expected_ids = sorted_search(queries, database, k)
-        np.testing.assert_array_equal(distances, expected_distances)
-        np.testing.assert_array_equal(ids, expected_ids)
+    for k in (1, 10, 2000, 9000):
+        np.testing.assert_array_equal(
+            HammingIndex(database, bits).search(queries, k), sorted_search(queries, database, k)
+        )
 
 
-def test_batches_of_queries_change_nothing(monkeypatch):
+@pytest.mark.parametrize("falling", [False, True])
+def test_any_order_of_distances_is_ranked(falling):
+    """Ever nearer codes, each of which drives out what was found before; and ever farther ones."""
+    ones = np.sort(np.random.default_rng(0).integers(0, 65, 5000))
+    codes = pack(np.arange(64) < (ones[::-1] if falling else ones)[:, None])
+    query = pack(np.zeros((1, 64), bool))
+    for k in (1, 7, 300):
+        np.testing.assert_array_equal(HammingIndex(codes, 64).search(query, k), sorted_search(query, codes, k))
+
+
+def test_blocks_of_queries_and_threads_change_nothing(monkeypatch):
     random = np.random.default_rng(1)
     database, queries = random_codes(random, 300, 24), random_codes(random, 50, 24)
     whole = HammingIndex(database, 24).search(queries, 9)
-    monkeypatch.setattr("ctrh.retrieval.search.COUNTERS_AT_ONCE", 7 * 8 * 9 * 25)
-    np.testing.assert_array_equal(HammingIndex(database, 24).search(queries, 9), whole)
+    monkeypatch.setattr(nearest, "PAIRS_A_THREAD", 1)
+    monkeypatch.setattr(nearest.numba.config, "NUMBA_NUM_THREADS", 3)
+    for kept in (2**22, 7 * 18, 1):
+        monkeypatch.setattr(nearest, "KEPT_AT_ONCE", kept)
+        np.testing.assert_array_equal(HammingIndex(database, 24).search(queries, 9), whole)
     assert HammingIndex(database, 24).search(queries[:0], 9)[0].shape == (0, 9)
+
+
+@pytest.mark.parametrize("kind", ["ivf", "multi-hash"])
+def test_codes_that_hardly_repeat_are_held_as_they_are(kind, tmp_path):
+    """... and those that come later, however often they repeat; anew only once items are removed."""
+    random = np.random.default_rng(0)
+    codes = random_codes(random, 400, 24)
+    index = HammingIndex(codes, 24, config=IndexConfig(kind, effort=20))
+    for times in range(3):
+        assert (index.search(codes[:50], 3)[0][:, : times + 1] == 0).all()
+        assert index._structure.ntotal == len(index)
+        index.save(tmp_path / "codes.index")
+        index = HammingIndex.load(tmp_path / "codes.index")
+        index.add(codes)
+    index.remove(np.arange(5))
+    assert (index.search(codes[:50], 3)[0] == 0).all() and index._structure.ntotal == 400
 
 
 def test_wrong_input_is_refused():
@@ -181,6 +210,8 @@ def test_wrong_input_is_refused():
         HammingIndex(codes, 12, np.array([-1, 1, 2]))
     with pytest.raises(ValueError, match=r"\(3,\) whole numbers"):
         HammingIndex(codes, 12, np.arange(2))
+    with pytest.raises(ValueError, match="65535 bits"):
+        HammingIndex(np.zeros((1, 8192), np.uint8), 65_536)
     with pytest.raises(ValueError, match="one of exact, hnsw"):
         IndexConfig("magic")
     with pytest.raises(ValueError, match="not negative"):

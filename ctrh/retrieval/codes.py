@@ -67,20 +67,23 @@ def hamming_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return distances
 
 
-def distinct_codes(codes: np.ndarray) -> int:
-    """How many different codes there are among (N, K) bool; compared by words, not bit by bit."""
-    return len(np.unique(as_words(pack(codes)), axis=0))
+def distinct_codes(packed: np.ndarray) -> int:
+    """How many different codes there are among (N, B) uint8."""
+    return len(np.unique(_comparable(packed), axis=0))
 
 
 def grouped(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(N, B) uint8 -> the rows where its U distinct codes come first (U,), ascending, and which of these each row is (N,)."""
-    words = as_words(packed)
-    words = words[:, 0] if words.shape[1] == 1 else words  # many times as fast as rows of one
-    _, first, code_of = np.unique(words, axis=0, return_index=True, return_inverse=True)
+    _, first, code_of = np.unique(_comparable(packed), axis=0, return_index=True, return_inverse=True)
     order = np.argsort(first)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     return first[order], place[code_of.ravel()]
+
+
+def _comparable(packed: np.ndarray) -> np.ndarray:
+    words = as_words(packed)
+    return words[:, 0] if words.shape[1] == 1 else words  # many times as fast as rows of one
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def code_statistics(codes: np.ndarray) -> CodeStatistics:
     standard = np.where(varying, centred / np.where(varying, deviation, 1), 0)
     return CodeStatistics(
         images=len(codes),
-        unique=distinct_codes(codes),
+        unique=distinct_codes(pack(codes)),
         balance=codes.mean(axis=0),
         correlation=standard.T @ standard / len(codes),
     )

@@ -28,7 +28,7 @@ items) as denominator it is a constant, and E[AP@k] = (S + E_m(n, r)) / min(k, r
 **Stable order.** Items of a group keep the database's order: a second sweep over the database places each
 item at rank N + (items of its group seen so far).
 
-All compiled functions stay in this file: numba notices changes of a cached function's own file only.
+Compiled functions that call each other stay in one file: numba notices changes of a cached function's own file only.
 """
 
 from __future__ import annotations

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import faiss
 import numpy as np
 
 from ctrh.retrieval.code_file import damaged, read_code_file, write_code_file
-from ctrh.retrieval.codes import check_packed, grouped
+from ctrh.retrieval.codes import check_packed, distinct_codes, grouped
+
+if TYPE_CHECKING:
+    import faiss
 
 NO_ITEM, LARGEST_ID = -1, 2**63 - 1
 KINDS = ("exact", "hnsw", "ivf", "multi-hash")
-SCANNED = 8192  # distinct codes, at most, that are all compared whatever the kind: no structure is faster there
-COUNTERS_AT_ONCE = 64_000_000  # bytes that FAISS's counting sort takes for the queries of a batch
+SCANNED = 2**16  # codes, at most, that are all compared whatever the kind: no structure is much faster there
+MOST_BITS = 2**16 - 1  # what the distances of a tile can hold
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class IndexConfig:
     table ("multi-hash"); more finds more and takes longer. 0 for 128, 32 and 1.
 
     The approximate ones hold each distinct code once, with the list of its items: among many copies of a code a graph
-    finds no way on. Up to ``SCANNED`` distinct codes are all compared.
+    finds no way on. "ivf" and "multi-hash" do without where most codes are distinct. Up to ``SCANNED`` codes are all
+    compared.
     """
 
     kind: Literal["exact", "hnsw", "ivf", "multi-hash"] = "exact"
@@ -55,7 +59,7 @@ EXACT = IndexConfig()
 class HammingIndex:
     """The codes of a database, ready to be searched; items can be added and removed.
 
-    ``codes``: (N, ceil(K/8)) uint8, packed by :func:`ctrh.retrieval.codes.pack`; ``bits``: K, any number from 1 on;
+    ``codes``: (N, ceil(K/8)) uint8, packed by :func:`ctrh.retrieval.codes.pack`; ``bits``: K, at most 65,535;
     ``ids``: (N,) int64, not negative and all different, the items' names in the answers (0..N-1 unless given, which
     takes no memory).
     Raises ``ValueError`` for codes that are not packed like that, other ids, and an empty database.
@@ -68,13 +72,14 @@ class HammingIndex:
         ids: np.ndarray | None = None,
         config: IndexConfig = EXACT,
     ) -> None:
+        if bits > MOST_BITS:
+            raise ValueError(f"codes can have {MOST_BITS} bits, got {bits}")
         self.codes = np.ascontiguousarray(check_packed(codes, bits))
         self.bits = bits
         self.config = config
         if len(codes) == 0:
             raise ValueError("an index needs at least one code")
         self._ids = None if ids is None else _unless_rows(checked_ids(ids, len(codes)))
-        self._groups: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._structure: faiss.IndexBinary | None = None
 
     def __len__(self) -> int:
@@ -97,7 +102,7 @@ class HammingIndex:
             raise ValueError(f"k must be at least 1, got {k}")
         queries, k = np.ascontiguousarray(queries), min(k, len(self))
         if self.config.kind == "exact":
-            distances, rows = _scan(queries, self.codes, k)
+            distances, rows = _all_compared(queries, self.codes, k)
         else:
             distances, rows = self._nearest_items(queries, k)
         found = rows >= 0
@@ -114,7 +119,9 @@ class HammingIndex:
             more = next_ids(int(self.ids.max()), len(codes)) if ids is None else checked_ids(ids, len(codes))
             # All of them are checked before anything changes.
             ids = _unless_rows(checked_ids(np.concatenate([self.ids, more]), len(self) + len(codes)))
-        self.codes, self._ids, self._groups = np.concatenate([self.codes, codes]), ids, None
+        self.codes, self._ids = np.concatenate([self.codes, codes]), ids
+        if self._structure is None or self._groups is not None:
+            self._regroup()
 
     def remove(self, ids: np.ndarray) -> None:
         """Takes items away; an approximate index is built anew at the next search.
@@ -128,8 +135,8 @@ class HammingIndex:
             raise ValueError(f"{len(missing)} of the ids are not in the index, such as {missing[0]}")
         if gone.all():
             raise ValueError("an index needs at least one code: remove the file instead")
-        self._ids = _unless_rows(self.ids[~gone])
-        self.codes, self._groups, self._structure = self.codes[~gone], None, None
+        self.codes, self._ids, self._structure = self.codes[~gone], _unless_rows(self.ids[~gone]), None
+        self._regroup()
 
     def save(self, path: str | Path) -> None:
         """Writes everything to one file (:mod:`ctrh.retrieval.code_file`), whole or not at all."""
@@ -139,6 +146,8 @@ class HammingIndex:
         if self.config.kind != "exact":
             self._build()
         if self._structure is not None:
+            import faiss
+
             parts["structure"] = faiss.serialize_index_binary(self._structure)
         write_code_file(path, {"bits": self.bits, "config": asdict(self.config)}, parts)
 
@@ -155,16 +164,20 @@ class HammingIndex:
         index = cls.__new__(cls)  # the file's checksum has vouched for what the constructor would check
         try:
             index.codes, index._ids, index.bits = parts["codes"], parts.get("ids"), about["bits"]
-            index.config, index._groups, index._structure = IndexConfig(**about["config"]), None, None
+            index.config, index._structure = IndexConfig(**about["config"]), None
             shape, types = index.codes.shape, (index.codes.dtype, index.ids.dtype)
             if not shape[0] or shape[1:] != (-(-index.bits // 8),) or types != (np.uint8, np.int64):
                 raise ValueError(f"codes of shape {shape} and types {types}")
             if index.ids.shape != shape[:1]:
                 raise ValueError(f"ids of shape {index.ids.shape} for codes of shape {shape}")
             if "structure" in parts:
+                import faiss
+
                 index._structure = faiss.deserialize_index_binary(parts["structure"])
-                distinct = len(index._grouped()[0])
-                if (index._structure.ntotal, index._structure.d) != (distinct, 8 * shape[1]):
+                if index._structure.ntotal == shape[0] and index.config.kind != "hnsw":
+                    index._groups = None
+                held = len(index) if index._groups is None else len(index._groups[0])
+                if (index._structure.ntotal, index._structure.d) != (held, 8 * shape[1]):
                     raise ValueError("its structure is of other codes")
         except (ValueError, KeyError, TypeError, RuntimeError, AssertionError) as error:
             raise damaged(path, str(error)) from error
@@ -172,19 +185,24 @@ class HammingIndex:
             raise ValueError(f"{path} holds an index of kind {index.config.kind!r}: only exact ones can be mapped")
         return index
 
-    def _grouped(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    @cached_property
+    def _groups(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         """Of the distinct codes, in the order of their first rows: these (U,); all rows, code by code (N,); and where each
-        code's begin among them (U + 1,).
+        code's begin among them (U + 1,). None where the structure holds, or is to hold, all codes as they are.
         """
-        if self._groups is None:
-            first, code_of = grouped(self.codes)
-            begins = np.concatenate([[0], np.bincount(code_of).cumsum()])
-            self._groups = first, np.argsort(code_of, kind="stable"), begins
-        return self._groups
+        may_repeat = self.config.kind != "hnsw" and self._structure is None
+        if may_repeat and 2 * distinct_codes(self.codes) > len(self):
+            return None
+        first, code_of = grouped(self.codes)
+        begins = np.concatenate([[0], np.bincount(code_of).cumsum()])
+        return first, np.argsort(code_of, kind="stable"), begins
+
+    def _regroup(self) -> None:
+        self.__dict__.pop("_groups", None)
 
     def _build(self) -> np.ndarray:
-        """The distinct codes (U, ceil(K/8)), with the structure that searches them, where there is need for one."""
-        codes = self.codes[self._grouped()[0]]
+        """The codes that are searched (U, ceil(K/8)), with the structure for it, where there is need for one."""
+        codes = self.codes if self._groups is None else self.codes[self._groups[0]]
         if self._structure is not None and self._structure.ntotal < len(codes):
             self._structure.add(codes[self._structure.ntotal :])
         elif self._structure is None and len(codes) > SCANNED:
@@ -192,14 +210,16 @@ class HammingIndex:
         return codes
 
     def _nearest_items(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Distances (Q, k) and rows (Q, k), -1 where there are no more: the items of the nearest distinct codes."""
+        """Distances (Q, k) and rows (Q, k), -1 where there are no more: the items of the nearest codes."""
         codes = self._build()
         wanted = min(k, len(codes))
         if self._structure is None:
-            distances, found = _scan(queries, codes, wanted)
+            distances, found = _all_compared(queries, codes, wanted)
         else:
             distances, found = self._structure.search(queries, wanted)
-        _, members, begins = self._grouped()
+        if self._groups is None:
+            return distances, found
+        _, members, begins = self._groups
         sizes = np.where(found >= 0, np.diff(begins)[found], 0)
         ends = np.minimum(sizes.cumsum(axis=1), k)
         taken = np.diff(ends, axis=1, prepend=0).ravel()  # so many items of each code, until there are k
@@ -211,25 +231,20 @@ class HammingIndex:
         return far, rows
 
 
+def _all_compared(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    from ctrh.retrieval.nearest import nearest_rows  # numba takes its time
+
+    return nearest_rows(queries, codes, k)
+
+
 def _unless_rows(ids: np.ndarray) -> np.ndarray | None:
     """None for 0..N-1: an item's row says as much."""
     return None if np.array_equal(ids, np.arange(len(ids))) else ids
 
 
-def _scan(queries: np.ndarray, codes: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances (Q, k) int32 and rows (Q, k) int64 of the nearest codes, equal ones in their order."""
-    batch = max(1, COUNTERS_AT_ONCE // (8 * k * (8 * codes.shape[1] + 1)))
-    parts = [
-        # Counting ("mc") takes codes as they come: equal distances stay in order by construction, not by luck.
-        faiss.knn_hamming(queries[start : start + batch], codes, k, variant="mc")
-        for start in range(0, len(queries), batch)
-    ]
-    if not parts:
-        return np.empty((0, k), np.int32), np.empty((0, k), np.int64)
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
-
-
 def _hnsw(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    import faiss
+
     index = faiss.IndexBinaryHNSW(8 * codes.shape[1], config.links)
     index.hnsw.efSearch = config.effort or 128
     index.add(codes)
@@ -237,6 +252,8 @@ def _hnsw(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinar
 
 
 def _ivf(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    import faiss
+
     cells = min(config.cells or round(len(codes) ** 0.5), len(codes))
     quantizer = faiss.IndexBinaryFlat(8 * codes.shape[1])
     index = faiss.IndexBinaryIVF(quantizer, 8 * codes.shape[1], cells)
@@ -252,6 +269,8 @@ def _ivf(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary
 
 
 def _multi_hash(codes: np.ndarray, bits: int, config: IndexConfig) -> faiss.IndexBinary:
+    import faiss
+
     tables = min(config.tables or max(1, round(bits / 16)), bits)
     share = min(bits // tables, 32)
     index = faiss.IndexBinaryMultiHash(8 * codes.shape[1], tables, share)
