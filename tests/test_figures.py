@@ -1,5 +1,7 @@
 """Figures: saved the same each time with their rows, and drawing what the rows say."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -65,7 +67,7 @@ def test_colours_are_known_or_from_the_palette():
     assert colour("CTRH") == COLOURS["replaced"] == RED
     assert colour("something else", 9) == "C1"
     methods = [colour(name) for name in compared()]
-    assert len(set(methods)) == 8
+    assert len(set(methods)) == len(methods)
 
 
 def test_framework_shows_every_equation_and_the_tags():
@@ -113,7 +115,8 @@ def test_scores_stand_over_their_lengths():
         }
     )
     score_by_bits(ax, table)
-    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[16, 1], [32, 2]])
+    # Side by side: a bit's width apart.
+    np.testing.assert_array_equal(ax.lines[0].get_xydata(), [[15.5, 1], [31.5, 2]])
     fig.canvas.draw()
 
 
@@ -148,14 +151,17 @@ def test_retrieval_page_has_a_strip_for_each_query_and_method():
         ],
         columns=["label", "query", "rank", "photo", "relevant"],
     )
-    ax = retrieval_page(plt.figure(), [PICTURE] * 8, rows)
-    assert len(ax.images) == 12 and (ax.get_xlim(), ax.get_ylim()) == ((0, 3), (4, 0))
-    placed = [(text.get_text(), *map(int, text.get_position())) for text in ax.texts]
-    assert placed == [
-        each
-        for line, label in enumerate(["CTRH", "ITQ", "CTRH", "ITQ"])
-        for each in ((label, 0, line), ("×", 2, line))
-    ]
+    labels = np.zeros((8, 3), dtype=bool)
+    labels[[7, 3, 1]] = [[1, 1, 0], [0, 1, 0], [1, 1, 1]]
+    photos = SimpleNamespace(images=[PICTURE] * 8, labels=labels, label_names=("sea", "sky", "dog"))
+    ax = retrieval_page(plt.figure(), photos, rows)
+    assert len(ax.images) == 12 and (ax.get_xlim(), ax.get_ylim()) == ((0, 3), (4 * 1.17, 0))
+    placed = [(text.get_text(), int(text.get_position()[0]), int(text.get_position()[1] / 1.17)) for text in ax.texts]
+    expected = []
+    for line, label in enumerate(["CTRH", "ITQ", "CTRH", "ITQ"]):
+        words = "sea, sky" if line < 2 else "sky"  # the query's labels, and what the right answer shares with it
+        expected += [(words, 0, line), (label, 0, line), (words, 1, line), ("", 2, line), ("×", 2, line)]
+    assert placed == expected
     # Each wrong picture has the thickest frame of its line.
     widths = np.reshape([patch.get_linewidth() for patch in ax.patches], (4, 3))
     assert (widths.argmax(axis=1) == 2).all()

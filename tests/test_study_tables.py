@@ -87,7 +87,7 @@ def test_saved_tables_and_their_curves(tmp_path, monkeypatch):
     assert set(pd.read_csv(tmp_path / "demo" / "table9.csv")["guide"]) == {"small", "mine"}
     fig = plt.figure()
     axes = table_curves(fig, two, "guide")
-    assert axes.shape == (2, 2) and [len(ax.lines) for ax in axes.flat] == [2] * 4
+    assert axes.shape == (2, 2) and [len(ax.containers) for ax in axes.flat] == [2] * 4
     assert [ax.get_ylabel() for ax in axes[:, 0]] == ["mAP@all (%)", f"mAP@{DEMO.top} (%)"]
     plt.close(fig)
 

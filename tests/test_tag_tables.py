@@ -106,6 +106,11 @@ def test_inferred_tags_are_as_many_as_kept_and_judged(world):
         assert set(users) == {photos.vocabulary[c] for c in photos.tags[[photo]].indices}
     for row in rows.itertuples():
         assert row.right == photos.truth[row.photo, photos.vocabulary.index(row.tag)]
+    # Whatever counts as right is listed as truth, once.
+    truth = rows[rows["source"] == "truth"]
+    assert not truth.duplicated(["photo", "tag"]).any()
+    right = rows[rows["right"]]
+    assert set(zip(right["photo"], right["tag"])) == set(zip(truth["photo"], truth["tag"]))
 
 
 def test_exchanged_words_by_hand(tiny_photos):

@@ -16,12 +16,15 @@ SHADES = {"better": GREEN, "worse": RED, "undecided": GREY, "holds": GREEN, "doe
 
 
 def score_by_bits(ax: Axes, table: pd.DataFrame, name: str = "method") -> Axes:
-    """Scores (``mean``) over ``bits``, a line for each ``name`` with its interval from ``low`` to ``high``."""
-    for number, (label, line) in enumerate(table.groupby(name, sort=False)):
+    """Scores (``mean``) over ``bits``, a line for each ``name`` with intervals from ``low`` to ``high``, side by side so that
+    lines that coincide are seen."""
+    lines = list(table.groupby(name, sort=False))
+    for number, (label, line) in enumerate(lines):
         line = line.sort_values("bits")
-        shade = colour(label, number)
-        ax.plot(line["bits"], line["mean"], marker=marker(label, number), color=shade, label=label)
-        ax.fill_between(line["bits"], line["low"], line["high"], color=shade, alpha=0.15, linewidth=0)
+        x = line["bits"] + (number - (len(lines) - 1) / 2)
+        errors = (line["mean"] - line["low"], line["high"] - line["mean"])
+        look = {"marker": marker(label, number), "color": colour(label, number), "label": label}
+        ax.errorbar(x, line["mean"], errors, markersize=3, linewidth=1, elinewidth=0.8, **look)
     ax.set(xlabel="bits", ylabel="mAP (%)", xticks=sorted(table["bits"].unique()))
     return ax
 

@@ -67,10 +67,11 @@ def _over_seeds(
 
 
 def banded(ax: Axes, rows: pd.DataFrame, x: str, y: str) -> Axes:
-    """``y`` over ``x``, a line for each ``label`` with its band from ``low`` to ``high``."""
+    """``y`` over ``x``, a line for each ``label``; those of CTRH with a band from ``low`` to ``high``: nine would drown them."""
     for label, line in rows.groupby("label", sort=False):
         ax.plot(line[x], line[y], label=label, **line_look(label))
-        ax.fill_between(line[x], line["low"], line["high"], color=colour(label), alpha=0.14, linewidth=0)
+        if label.startswith("CTRH"):
+            ax.fill_between(line[x], line["low"], line["high"], color=colour(label), alpha=0.14, linewidth=0)
     return ax
 
 

@@ -5,20 +5,22 @@ All pictures of a page share one axes, whose unit is a picture's side: a hundred
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from PIL import Image
 
-from ctrh.data.photos import Images
+from ctrh.data.photos import Photos
 from ctrh.paper.style import GREEN, RED, clear_ticks, colour
 
 SIDE = 0.94  # of a picture in its unit square
 CAPTION = 5  # points
+HEIGHT = 1.17  # of a strip: a picture and a line of words
 
 
 def tile(
@@ -54,24 +56,36 @@ def contact_sheet(
     return tiled(ax, columns, -(-len(pictures) // columns) * height)
 
 
-def retrieval_page(fig: Figure | SubFigure, images: Images, rows: pd.DataFrame) -> Axes:
-    """Figure 8: a strip for each query (a photo's index, or words) and method, best first; wrong pictures are
-    framed and marked. ``rows``: of :func:`ctrh.paper.comparisons.nearest`."""
+def retrieval_page(fig: Figure | SubFigure, photos: Photos, rows: pd.DataFrame) -> Axes:
+    """Figure 8: a strip for each query (a photo's index, or words) and method, best first; wrong pictures are framed and
+    marked. Below stand a photo query's labels, and those that an answer shares with it.
+    ``rows``: of :func:`ctrh.paper.comparisons.nearest`."""
     ax = fig.subplots()
     strips = list(rows.groupby(["query", "label"], sort=False))
     mark = {"boxstyle": "circle,pad=0.12", "facecolor": RED, "linewidth": 0}
-    for line, ((query, label), found) in enumerate(strips):
+    labels = np.asarray(photos.labels, dtype=bool)
+    for number, ((query, label), found) in enumerate(strips):
+        line, asked = HEIGHT * number, np.ones(labels.shape[1], dtype=bool)
         if isinstance(query, str):
             ax.text(0.5, line + 0.5, query, ha="center", va="center", fontsize=7)
         else:
-            tile(ax, images[query], 0, line, "black", 1.2)
+            asked = labels[query]
+            tile(ax, photos.images[query], 0, line, "black", 1.2)
+            _below(ax, photos, asked, 0, line)
         ax.text(-0.05, line + 0.5, label, rotation=90, ha="right", va="center", fontsize=7)
         for row in found.itertuples():
-            tile(ax, images[row.photo], row.rank, line, *((GREEN, 0.8) if row.relevant else (RED, 2.2)))
+            tile(ax, photos.images[row.photo], row.rank, line, *((GREEN, 0.8) if row.relevant else (RED, 2.2)))
+            if not isinstance(query, str):
+                _below(ax, photos, asked & labels[row.photo], row.rank, line)
             if not row.relevant:
                 cross = {"ha": "right", "va": "top", "fontsize": 8, "color": "white", "bbox": mark}
                 ax.text(row.rank + 0.9, line + 0.1, "×", **cross)
-    return tiled(ax, 1 + int(rows["rank"].max()), len(strips))
+    return tiled(ax, 1 + int(rows["rank"].max()), HEIGHT * len(strips))
+
+
+def _below(ax: Axes, photos: Photos, shown: np.ndarray, column: float, row: float) -> None:
+    words = textwrap.shorten(", ".join(np.asarray(photos.label_names)[shown]), 20, placeholder=" …")
+    ax.text(column + 0.5, row + 0.98, words, ha="center", va="top", fontsize=CAPTION)
 
 
 def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
@@ -83,13 +97,23 @@ def top_tags_bars(ax: Axes, rows: pd.DataFrame) -> Axes:
     bars = ax.barh(y, rows["probability"], 0.72, color=np.where(right, GREEN, "#d9d9d9"))
     for i in np.flatnonzero(~right):
         bars[i].set(hatch="////", edgecolor="#8c8c8c", linewidth=0)
-    ax.bar_label(bars, fmt="{:.3f}", fontsize=5.5, padding=1.5)
+    for number in ax.bar_label(bars, fmt="{:.3f}", fontsize=5.5, padding=1.5):
+        number.set_bbox({"facecolor": "white", "linewidth": 0, "pad": 0.4})  # a line may pass behind it
     limits = (0, 1.22 * rows["probability"].max())
     ax.set(yticks=y, yticklabels=rows["tag"], xlabel="probability", xlim=limits)
     ax.tick_params(axis="y", length=0)
     ax.invert_yaxis()
     ax.grid(False, axis="y")
     return ax
+
+
+def right_and_wrong(fig: Figure | SubFigure) -> None:
+    """The legend of :func:`top_tags_bars`."""
+    patches = [
+        Patch(facecolor=GREEN, label="true of the picture"),
+        Patch(facecolor="#d9d9d9", edgecolor="#8c8c8c", hatch="////", linewidth=0, label="not true"),
+    ]
+    fig.legend(handles=patches, loc="outside upper right", ncols=2)
 
 
 def tag_inference(photo_ax: Axes, tags_ax: Axes, photo: Image.Image, rows: pd.DataFrame) -> Axes:

@@ -75,7 +75,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
     names = [settings.data.name for settings in profile.datasets]
     present, _ = cross_modal.with_present_data(profile)
     return {
-        2: lambda: training.training_runs(profile),
+        2: lambda: training.training_runs(profile) + training.longer_runs(profile),
         3: lambda: [
             *selection.trial_runs(profile).values(),
             *comparisons.comparison_runs(profile),

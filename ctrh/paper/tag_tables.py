@@ -187,8 +187,8 @@ def inference_rows(
     indices: Sequence[int],
     configs: Mapping[str, TagConfig] | None = None,
 ) -> pd.DataFrame:
-    """Figure 2: the tags of a few photos from "user", from ``configs`` (K_i tags each, best first; default:
-    the three weights) and "truth": the true concept words, or the labels."""
+    """Figure 2: the tags of a few photos from "user", from ``configs`` (K_i tags each, best first; default: the three
+    weights) and "truth": the true concept words and what else of those is true, or the labels."""
     photos, indices = photos_of(settings.data), np.asarray(indices)
     counts = tags_to_keep(photos.tags, photos.common)[indices]
     frames = [_listed(photos.tags, photos.vocabulary, indices, "user")]
@@ -203,8 +203,14 @@ def inference_rows(
         )
     known = photos.truth is not None
     truth = (concept_truth(photos), CONCEPTS) if known else (photos.labels, photos.label_names)
-    frames.append(_listed(*truth, indices, "truth"))
-    return with_right(photos, pd.concat(frames, ignore_index=True))
+    listed = with_right(photos, pd.concat(frames, ignore_index=True))
+    if known:  # names and looks count as right, too: those that somebody gives join the concepts
+        frames = [_listed(*truth, indices, "truth"), listed[listed["right"]].assign(source="truth")]
+        shown = pd.concat(frames).drop_duplicates(["photo", "tag"])
+        shown = shown.assign(rank=shown.groupby("photo").cumcount() + 1, right=True)
+    else:
+        shown = _listed(*truth, indices, "truth").assign(right=True)
+    return pd.concat([listed, shown], ignore_index=True)
 
 
 def _listed(tags: sp.csr_array | np.ndarray, words: Sequence[str], indices: np.ndarray, source: str):
@@ -217,13 +223,12 @@ def _listed(tags: sp.csr_array | np.ndarray, words: Sequence[str], indices: np.n
 
 
 def with_right(photos: Photos, rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` with ``right``: whether ``tag`` is true of ``photo``; True where nobody knows, and for a
-    concept word that no user ever wrote, which is listed as truth only."""
+    """``rows`` with ``right``: whether ``tag`` is true of ``photo``; True where nobody knows."""
     if photos.truth is None:
         return rows.assign(right=True)
     column = {word: i for i, word in enumerate(photos.vocabulary)}
     pairs = zip(rows["photo"], rows["tag"])
-    return rows.assign(right=[tag not in column or bool(photos.truth[i, column[tag]]) for i, tag in pairs])
+    return rows.assign(right=[bool(photos.truth[i, column[tag]]) for i, tag in pairs])
 
 
 def exchange_rows(photos: Photos, replaced: sp.csr_array, count: int = 10) -> pd.DataFrame:

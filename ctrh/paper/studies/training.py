@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from ctrh.losses import tag_balanced_loss
 from ctrh.methods.registry import untaught
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import Run, RunResult, make_run, trained
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run, trained
 from ctrh.paper.statistics import interval, verdict
 from ctrh.paper.tasks import variants_of
 
@@ -28,6 +29,17 @@ def training_runs(profile: Profile) -> list[Run]:
         runs += [make_run(profile, name, method, bits, seed) for method in untaught()]
         for tags in variants_of(dataset.data):
             runs.append(make_run(profile, name, "CTRH", bits, seed, tags, label=LABELS[tags]))
+    return runs
+
+
+def longer_runs(profile: Profile) -> list[Run]:
+    """CTRH at one length for ten times the profile's epochs, 80 at most: do the losses stand still after fewer?"""
+    runs = []
+    for dataset in profile.datasets:
+        settings = default_settings("CTRH", profile, dataset)
+        epochs = max(settings.train.epochs, min(10 * settings.train.epochs, 80))
+        settings = replace(settings, train=replace(settings.train, epochs=epochs, checkpoint_every=epochs))
+        runs.append(make_run(profile, dataset.data.name, "CTRH", profile.bits[1], profile.seeds[0], settings=settings))
     return runs
 
 
