@@ -11,10 +11,14 @@ import pytest
 import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
 from open_clip.tokenizer import SimpleTokenizer
+from PIL import Image
+from safetensors.torch import save_file
 
+from ctrh.app.cli import main
 from ctrh.data.images import ArrayImages
 from ctrh.data.photos import Photos, random_split
 from ctrh.data.vocabulary import tag_matrix
+from ctrh.guide import small
 from ctrh.guide.clip import Guide
 
 WORDS = ("dog", "cat", "sea", "sky", "nikon", "sunset")
@@ -96,3 +100,55 @@ def tiny_photos() -> Photos:
         split=random_split(20, queries=4, train=12, seed=0),
         truth=tag_matrix(truth, WORDS),
     )
+
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 190)}
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """A file for the shipped guide's architecture with random weights: what is tested here is not their use."""
+    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        save_file(
+            {name: value.contiguous() for name, value in small.build().model.state_dict().items()}, path
+        )
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Twelve noisy pictures in three colours, tagged and labelled by colour."""
+    root, generator = tmp_path / "photos", np.random.default_rng(0)
+    (root / "images").mkdir(parents=True)
+    tags, labels = ["image,tags"], ["image,labels"]
+    for index in range(12):
+        colour = list(COLOURS)[index % 3]
+        pixels = generator.normal(COLOURS[colour], 40, (24, 32, 3)).clip(0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(root / "images" / f"{index:02}.png")
+        tags.append(f"{index:02}.png,{colour} colour photo")
+        labels.append(f"{index:02}.png,{colour}")
+    (root / "tags.csv").write_text("\n".join(tags))
+    (root / "labels.csv").write_text("\n".join(labels))
+    return root
+
+
+@pytest.fixture
+def fit(folder, weights, tmp_path):
+    """``fit(*options)`` runs the command on the folder; ``fit.out`` is its model."""
+
+    def run(*options):
+        options = ("--pretrained", weights, "--bits", 8, "--epochs", 2, "--queries", 3, *options)
+        return main(["fit", str(folder), "--out", str(run.out), *map(str, options)])
+
+    run.out = tmp_path / "model"
+    return run
+
+
+def failed(capsys, code):
+    """The one line that a user sees when a command fails for a reason that the user can mend."""
+    assert code == 2
+    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    return errors[0]

@@ -11,6 +11,7 @@ import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from conftest import failed
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -25,57 +26,6 @@ from ctrh.guide import small
 from ctrh.methods.registry import compared
 from ctrh.methods.text_codes import text_scores
 from ctrh.retrieval.codes import unpack
-
-COLOURS = {"red": (200, 30, 30), "green": (30, 180, 40), "blue": (30, 40, 190)}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory):
-    """A file for the shipped guide's architecture with random weights: what is tested here is not their use."""
-    path = tmp_path_factory.mktemp("weights") / "random.safetensors"
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        save_file(
-            {name: value.contiguous() for name, value in small.build().model.state_dict().items()}, path
-        )
-    return path
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """Twelve noisy pictures in three colours, tagged and labelled by colour."""
-    root, generator = tmp_path / "photos", np.random.default_rng(0)
-    (root / "images").mkdir(parents=True)
-    tags, labels = ["image,tags"], ["image,labels"]
-    for index in range(12):
-        colour = list(COLOURS)[index % 3]
-        pixels = generator.normal(COLOURS[colour], 40, (24, 32, 3)).clip(0, 255).astype(np.uint8)
-        Image.fromarray(pixels).save(root / "images" / f"{index:02}.png")
-        tags.append(f"{index:02}.png,{colour} colour photo")
-        labels.append(f"{index:02}.png,{colour}")
-    (root / "tags.csv").write_text("\n".join(tags))
-    (root / "labels.csv").write_text("\n".join(labels))
-    return root
-
-
-@pytest.fixture
-def fit(folder, weights, tmp_path):
-    """``fit(*options)`` runs the command on the folder; ``fit.out`` is its model."""
-
-    def run(*options):
-        options = ("--pretrained", weights, "--bits", 8, "--epochs", 2, "--queries", 3, *options)
-        return main(["fit", str(folder), "--out", str(run.out), *map(str, options)])
-
-    run.out = tmp_path / "model"
-    return run
-
-
-def failed(capsys, code):
-    """The one line that a user sees when a command fails for a reason that the user can mend."""
-    assert code == 2
-    errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    return errors[0]
 
 
 def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
@@ -154,7 +104,7 @@ def test_the_same_fit_twice_gives_the_same_model(fit, tmp_path):
     fit()
     again = {path.name: path.read_bytes() for path in fit.out.iterdir()}
     assert first.keys() == again.keys()
-    for name in ("names.json", "results.csv", "tags.csv", "ctrh.safetensors", "config.json"):
+    for name in ("codes.index", "results.csv", "tags.csv", "ctrh.safetensors", "config.json"):
         assert first[name] == again[name], name
 
 
@@ -196,7 +146,7 @@ def test_a_damaged_picture_is_a_warning_and_strict_an_error(fit, folder, capsys)
     warned = [line for line in capsys.readouterr().err.splitlines() if line.startswith("warning: ")]
     (about,) = [line for line in warned if "03.png" in line]
     assert "mend or remove" in about
-    assert "03.png" not in (fit.out / "names.json").read_text()
+    assert "03.png" not in load_search(fit.out).names
     assert "03.png" in failed(capsys, fit("--strict"))
 
 
@@ -219,8 +169,8 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
     fit = ["fit", folder, "--out", tmp_path / "out"]
     cases = {
         "not a folder": ["refine", tmp_path / "nowhere"],
-        "images does not exist": ["refine", model],
-        "tags.csv does not exist": ["refine", empty],
+        "holds no readable picture": ["refine", empty],
+        "tags.csv does not exist": ["refine", model],
         "no guide 'oracle'": ["refine", folder, "--guide", "oracle"],
         "which Eq. (4) needs": ["refine", folder, "--guide", "ViT-B-16-SigLIP"],
         "no weights file": ["refine", folder, "--pretrained", tmp_path / "gone.pt"],
@@ -346,7 +296,7 @@ def test_search_refuses_what_is_not_a_whole_model_of_these_weights(fit, folder, 
     capsys.readouterr()
     assert "no such file" in failed(capsys, main([*search, str(tmp_path / "gone.jpg")]))
     assert "not a picture" in failed(capsys, main([*search, str(folder / "tags.csv")]))
-    for name in ("config.json", "names.json", "ctrh.safetensors", "codes.index"):
+    for name in ("config.json", "ctrh.safetensors", "codes.index"):
         whole = (fit.out / name).read_bytes()
         for part in (whole[: len(whole) // 2], b""):
             (fit.out / name).write_bytes(part)
@@ -355,18 +305,18 @@ def test_search_refuses_what_is_not_a_whole_model_of_these_weights(fit, folder, 
         assert str(fit.out) in failed(capsys, main([*search, query]))
         (fit.out / name).write_bytes(whole)
     assert main([*search, query]) == 0
-    (fit.out / "names.json").rename(fit.out / "names")
-    (fit.out / "names.json").mkdir()
-    assert "names.json is missing" in failed(capsys, main([*search, query]))
-    (fit.out / "names.json").rmdir()
-    (fit.out / "names").rename(fit.out / "names.json")
+    (fit.out / "codes.index").rename(fit.out / "codes")
+    (fit.out / "codes.index").mkdir()
+    assert "codes.index is missing" in failed(capsys, main([*search, query]))
+    (fit.out / "codes.index").rmdir()
+    (fit.out / "codes").rename(fit.out / "codes.index")
 
     state = small.build().model.state_dict()
     other = tmp_path / "other.safetensors"
     save_file({name: value.contiguous() for name, value in state.items()}, other)
     config = (fit.out / "config.json").read_text()
-    for version, message in ((2, "newer ctrh .*: update"), (0, "older ctrh .*: fit it again")):
-        (fit.out / "config.json").write_text(config.replace('"version": 1', f'"version": {version}'))
+    for version, message in ((3, "newer ctrh .*: update"), (1, "older ctrh .*: fit it again")):
+        (fit.out / "config.json").write_text(config.replace('"version": 2', f'"version": {version}'))
         assert re.search(message, failed(capsys, main([*search, query])))
     (fit.out / "config.json").write_text(config.replace(str(weights), str(other)))
     assert "not those that" in failed(capsys, main([*search, query]))
@@ -384,7 +334,7 @@ def test_parts_of_two_fits_are_not_searched(fit, folder, capsys):
 
 def test_one_fit_at_a_time_writes_to_a_folder(fit, capsys):
     with model_folder.only_writer(fit.out):
-        assert "another fit is writing" in failed(capsys, fit())
+        assert "another command is writing" in failed(capsys, fit())
     (fit.out.parent / "model").mkdir()
     (fit.out / ".DS_Store").write_text("of the system")
     assert fit() == 0

@@ -85,7 +85,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
             args.parser.error("give a QUERY_IMAGE, or --text WORDS in its place")
         if args.text is not None and not args.text.strip():
             args.parser.error("--text is empty: say what to look for")
-    if any("\ud800" <= letter <= "\udfff" for letter in "".join(map(str, vars(args).values()))):
+    if any("\ud800" <= letter <= "\udfff" for letter in "".join(map(str, (*vars(args).values(), *vars(args).get("photos", ()))))):
         args.parser.error("a name or option is not UTF-8: rename the file or folder")
     if rest:
         args.parser.error(f"unrecognized arguments: {' '.join(rest)}")
@@ -103,6 +103,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_fit(commands)
     _add_search(commands)
+    _add_changes(commands)
     _add_export(commands)
     _add_refine(commands)
     _add_data(commands)
@@ -160,6 +161,25 @@ def _add_search(commands) -> None:
     command.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
     command.add_argument("-k", type=_whole(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
+
+
+def _add_changes(commands) -> None:
+    for action, summary, description in (
+        ("add", "add photos to a model", "Encodes PHOTOS (files or folders, wherever they lie) by the model as it is."),
+        ("remove", "take photos out of a model", "Takes PHOTOS (named as search does, or by path) out; files stay."),
+        (
+            "update",
+            "bring a model up to date with its folder",
+            "Encodes new and changed photos of the model's folder and takes out those that are gone.",
+        ),
+    ):
+        command = _command(commands, action, summary, f"{description} Nothing is learned anew: for that, fit again.")
+        command.set_defaults(command="update", action=action, photos=(), folder=None)
+        command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
+        if action == "update":
+            command.add_argument("--folder", metavar="DIR", help="where the photos lie now, if they have moved")
+        else:
+            command.add_argument("photos", nargs="+", metavar="PHOTO", help="picture files or folders of them")
 
 
 def _add_export(commands) -> None:

@@ -14,12 +14,13 @@ from filelock import Timeout
 
 from ctrh.store import content_key, file_lock, prepare_folder, replacing, sha256
 
-CONFIG, WEIGHTS, INDEX, NAMES = "config.json", "ctrh.safetensors", "codes.index", "names.json"
+CONFIG, WEIGHTS = "config.json", "ctrh.safetensors"
 TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
-PARTS = WEIGHTS, INDEX, NAMES, TUNED_GUIDE
+PARTS = WEIGHTS, TUNED_GUIDE
+INDEX = "codes.index"  # names, digests and codes of the photos in one file: add, remove and update replace it alone
 TAGS, HISTORY, RESULTS = "tags.csv", "history.csv", "results.csv"  # for people; a search does without
-FILES = CONFIG, *PARTS, TAGS, HISTORY, RESULTS
-VERSION = 1
+FILES = CONFIG, *PARTS, INDEX, TAGS, HISTORY, RESULTS
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def only_writer(out: Path) -> Iterator[None]:
         try:
             held.enter_context(lock.acquire(timeout=0))
         except Timeout:
-            raise ValueError(f"another fit is writing to {out}: wait for it, or give --out another folder") from None
+            raise ValueError(f"another command is writing to {out}: wait for it") from None
         except (NotImplementedError, OSError):
             pass  # a file system without locks
         yield
@@ -102,14 +103,14 @@ def read_config(path: Path) -> dict[str, Any]:
         if version != VERSION:
             age, remedy = ("a newer", "update ctrh") if version > VERSION else ("an older", again)
             raise ValueError(f"{path} was written by {age} ctrh (version {version}, this one reads {VERSION}): {remedy}")
-        config = {key: config[key] for key in ("method", "encoder", "backbone_key", "folder", "files")}
+        config = {key: config[key] for key in ("method", "encoder", "backbone_key", "files")}
         config["encoder"] = EncoderSpec(**config["encoder"])
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path / CONFIG} is damaged ({error}): {again}") from error
-    for name, digest in config["files"].items():
+    for name, digest in [(INDEX, None), *config["files"].items()]:
         if not (path / name).is_file():
             raise ValueError(f"{path / name} is missing: {again}")
-        if sha256(path / name) != digest:
+        if digest is not None and sha256(path / name) != digest:
             raise ValueError(f"{path / name} is damaged or of another fit than {CONFIG}: {again}")
     return config
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,18 +14,19 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from ctrh.app import model_folder
-from ctrh.app.model_folder import INDEX, NAMES, TUNED_GUIDE, WEIGHTS, EncoderSpec
+from ctrh.app.model_folder import INDEX, TUNED_GUIDE, WEIGHTS, EncoderSpec
 from ctrh.backbones import Backbone, backbone_features, load_backbone
-from ctrh.data.images import upright_rgb
+from ctrh.data.images import FileImages, upright_rgb
 from ctrh.data.photos import Images
 from ctrh.guide.clip import Guide, load_guide
 from ctrh.guide.features import image_features
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.text_codes import text_scores
+from ctrh.retrieval.code_file import read_code_file, write_code_file
 from ctrh.retrieval.codes import pack, unpack
-from ctrh.retrieval.search import HammingIndex
-from ctrh.store import replacing
+from ctrh.retrieval.search import EXACT, HammingIndex
+from ctrh.store import replacing, sha256
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -55,14 +55,15 @@ def features_of(images: Images, spec: EncoderSpec, guide: Guide) -> np.ndarray:
 class PhotoSearch:
     """``hasher`` and ``backbone`` turn a picture into a code; ``index`` holds the codes of the photos ``names``.
 
-    ``text_guide``: the guide whose text features the hasher has learned from, None where no words will ask; ``folder``:
-    where the photos lie, for showing them.
+    ``digests``: SHA-256 of the photos' files, as they were when they were encoded; ``text_guide``: the guide whose text
+    features the hasher has learned from, None where no words will ask; ``folder``: where the photos lie.
     """
 
     hasher: DeepHasher | BaseEstimator
     backbone: Backbone
     index: HammingIndex
     names: tuple[str, ...]
+    digests: tuple[str, ...]
     text_guide: Guide | None
     folder: Path
 
@@ -97,28 +98,33 @@ def save_search(
     out: Path,
     hasher: DeepHasher | BaseEstimator,
     codes: np.ndarray,
-    names: Sequence[str],
-    folder: Path,
+    images: FileImages,
     spec: EncoderSpec,
     backbone_key: str,
     tuned_guide: Guide | None,
     about: Mapping[str, object],
 ) -> None:
-    """Writes a folder that :func:`load_search` reads. codes: (N, K) bool; ``tuned_guide``: the one of Eq. (2), if the
-    text features came from it and not from that of ``spec``; ``about``: whatever else is to be told.
+    """Writes a folder that :func:`load_search` reads. codes: (N, K) bool, of the ``images``; ``tuned_guide``: the one of
+    Eq. (2), if the text features came from it and not from that of ``spec``; ``about``: whatever else is to be told.
 
     :func:`ctrh.app.model_folder.begin` has been called: an interruption leaves a folder that is refused, never one of
     two trainings mixed.
     """
     _save(hasher, out / WEIGHTS)
-    HammingIndex(pack(codes), codes.shape[1]).save(out / INDEX)
-    model_folder.write_json(out / NAMES, list(names))
+    save_photos(out, pack(codes), codes.shape[1], dict(zip(images.names, images.digests, strict=True)), images.root)
     if tuned_guide is not None:
         state = tuned_guide.model.state_dict()
         with replacing(out / TUNED_GUIDE) as temporary:
             save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
-    settings = {"encoder": asdict(spec), "backbone_key": backbone_key, "folder": str(folder.resolve()), **about}
+    settings = {"encoder": asdict(spec), "backbone_key": backbone_key, **about}
     model_folder.finish(out, settings)
+
+
+def save_photos(out: Path, codes: np.ndarray, bits: int, digests: Mapping[str, str], folder: Path) -> None:
+    """Writes what photos are searched, whole or not at all: packed codes (N, ceil(K/8)), digests by name, the folder."""
+    # An index that HammingIndex.load reads as well; with the digest of the weights, it belongs to one hasher alone.
+    photos = {"hasher": sha256(out / WEIGHTS), "folder": str(folder.resolve()), "photos": dict(digests)}
+    write_code_file(out / INDEX, {"bits": bits, "config": asdict(EXACT), **photos}, {"codes": codes})
 
 
 def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
@@ -140,13 +146,17 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
         )
     if text and TUNED_GUIDE in config["files"]:
         guide = guide.with_weights(load_file(path / TUNED_GUIDE))
+    about, parts = read_code_file(path / INDEX)
+    if about.get("hasher") != config["files"][WEIGHTS]:
+        raise ValueError(f"{path / INDEX} is damaged or of another fit than {WEIGHTS}: fit it again")
     return PhotoSearch(
         hasher=_load(path / WEIGHTS, config["method"]),
         backbone=backbone,
-        index=HammingIndex.load(path / INDEX),
-        names=tuple(json.loads((path / NAMES).read_text(encoding="utf-8"))),
+        index=HammingIndex(parts["codes"], about["bits"]),
+        names=tuple(about["photos"]),
+        digests=tuple(about["photos"].values()),
         text_guide=guide if text else None,
-        folder=Path(config["folder"]),
+        folder=Path(about["folder"]),
     )
 
 

@@ -29,6 +29,7 @@ from ctrh.data.vocabulary import build_vocabulary, tag_matrix
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
+BESIDE = (".csv", ".xmp")  # tables and sidecars, no pictures that somebody forgot to convert
 # MirFlickr: the tags of at least 20 of its 25,000 photos are common; 2,000 of them are queries.
 MIRFLICKR_COMMON, MIRFLICKR_QUERIES, MIRFLICKR_PHOTOS = 20, 2_000, 25_000
 
@@ -64,14 +65,15 @@ def read_folder(
     if untagged not in ("keep", "drop"):
         raise ValueError(f"untagged must be 'keep' or 'drop', got {untagged!r}")
     root, complaints = Path(path), Complaints(strict)
-    pictures = _list_pictures(root, complaints)
+    folder = picture_folder(root)
+    pictures = list_pictures(folder, complaints, root)
     tag_rows = _known(root / "tags.csv", "tags", pictures, complaints, separators)
     bare = sorted(pictures - tag_rows.keys())
     complaints.about(
         root / "tags.csv", "pictures without a row, taken as photos without tags", bare, "add them"
     )
 
-    images = _readable(root, sorted(pictures), complaints)
+    images = readable(folder, sorted(pictures), complaints)
     names = list(images.names)
     tag_lists = [tag_rows[name].words if name in tag_rows else () for name in names]
     vocabulary = build_vocabulary(tag_lists, least)
@@ -102,16 +104,20 @@ def read_folder(
     )
 
 
-def _list_pictures(root: Path, complaints: Complaints) -> set[str]:
-    """Names of the picture files below images/, with forward slashes; hidden files are passed over.
-
-    Raises `FolderError` for a link to a file elsewhere; folders behind links are not entered.
-    """
-    folder, inside = root / "images", root.resolve()
+def picture_folder(root: Path) -> Path:
+    """Where the pictures of a photo folder lie: its images/, or without one the folder itself."""
     if not root.is_dir():
-        raise FolderError(f"{root} is not a folder: give one that holds images/ and tags.csv")
-    if not folder.is_dir():
-        raise FolderError(f"{folder} does not exist: put the pictures there")
+        raise FolderError(f"{root} is not a folder: give one that holds pictures, or images/ and tags.csv")
+    return root / "images" if (root / "images").is_dir() else root
+
+
+def list_pictures(folder: Path, complaints: Complaints, root: Path | None = None) -> set[str]:
+    """Names of the picture files below ``folder``, with forward slashes; hidden files are passed over.
+
+    Raises `FolderError` for a link to a file outside ``root`` (by default ``folder``); folders behind links are not
+    entered.
+    """
+    inside = (root or folder).resolve()
     pictures, others, unnamed = set(), [], []
     for parent, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -127,7 +133,7 @@ def _list_pictures(root: Path, complaints: Complaints) -> set[str]:
                         f"{folder / name} is a link that leads out of the folder: put the picture itself there"
                     )
                 pictures.add(name)
-            elif not file.startswith(("Thumbs.db", "desktop.ini")):
+            elif not file.startswith(("Thumbs.db", "desktop.ini")) and Path(file).suffix.lower() not in BESIDE:
                 others.append(name)
     complaints.about(
         folder, "files of no known picture format", sorted(others), "convert them to JPEG or PNG (HEIC: or pip install 'ctrh[heic]')"
@@ -153,14 +159,13 @@ def _known(
     """The table's rows by picture; rows whose picture does not exist are left out with a complaint."""
     rows = read_table(path, column, complaints, pictures, separators)
     missing = [f"line {row.line}: {row.image}" for row in rows if row.image not in pictures]
-    remedy = f"names are relative to {path.parent / 'images'}, upper and lower case count"
+    remedy = f"names are relative to {picture_folder(path.parent)}, upper and lower case count"
     complaints.about(path, "rows without a picture file", missing, remedy)
     return {row.image: row for row in rows if row.image in pictures}
 
 
-def _readable(root: Path, names: list[str], complaints: Complaints) -> FileImages:
+def readable(folder: Path, names: list[str], complaints: Complaints) -> FileImages:
     """The pictures whose files decode completely. The answer is kept in the cache under the files' content."""
-    folder = root / "images"
     # Asked before anything is opened: a named pipe would wait for its writer for ever.
     refused = {
         name: "not a file that may be read"

@@ -171,8 +171,13 @@ class FileImages:
             self.key = key
 
     @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of every file's bytes."""
+        return tuple(in_threads(self._file_digest, self.names))
+
+    @cached_property
     def key(self) -> str:
-        return content_key("files", list(in_threads(self._file_digest, self.names)))
+        return content_key("files", list(self.digests))
 
     def _file_digest(self, name: str) -> str:
         try:
