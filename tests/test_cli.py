@@ -165,12 +165,12 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
     model_folder.begin(model)
     about = {"method": "CTRH", "encoder": {}, "backbone_key": "", "folder": ""}
     model_folder.finish(model, about)
+    (model / "codes.index").touch()
     model_folder.finish(empty, {"encoder": {}})
     fit = ["fit", folder, "--out", tmp_path / "out"]
     cases = {
         "not a folder": ["refine", tmp_path / "nowhere"],
-        "holds no readable picture": ["refine", empty],
-        "tags.csv does not exist": ["refine", model],
+        "holds no picture": ["refine", empty],
         "no guide 'oracle'": ["refine", folder, "--guide", "oracle"],
         "which Eq. (4) needs": ["refine", folder, "--guide", "ViT-B-16-SigLIP"],
         "no weights file": ["refine", folder, "--pretrained", tmp_path / "gone.pt"],

@@ -320,12 +320,20 @@ def test_system_files_are_passed_over(folder):
     assert len(read_folder(folder, strict=True)) == 4
 
 
-def test_missing_parts_of_the_layout(folder, tmp_path):
+def test_missing_parts_of_the_layout(folder, tmp_path, monkeypatch):
     with pytest.raises(FolderError, match="is not a folder: give one that holds pictures"):
         read_folder(tmp_path / "nowhere")
-    (folder / "tags.csv").rename(folder / "tags.txt")
-    with pytest.raises(FolderError, match="tags.csv does not exist: write a CSV file"):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FolderError, match="empty holds no picture"):
+        read_folder(tmp_path / "empty")
+    (folder / "tags.csv").unlink()
+    with pytest.raises(FolderError, match="no tag is carried by 2 photos.*keywords in the files"):
         read_folder(folder)
+    monkeypatch.setattr(module, "pyexiv2", None)
+    with pytest.raises(FolderError, match="tags.csv does not exist: write a CSV file.*ctrh.keywords"):
+        read_folder(folder)
+    with pytest.raises(FolderError, match="pip install"):
+        read_folder(folder, sources=["keywords"])
 
 
 def test_no_picture_at_all_and_labels_without_labels(folder):
@@ -336,7 +344,7 @@ def test_no_picture_at_all_and_labels_without_labels(folder):
         (folder / "images" / f"{name}.png").unlink()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FolderWarning)
-        with pytest.raises(FolderError, match="holds no readable picture"):
+        with pytest.raises(FolderError, match="holds no (readable )?picture"):
             read_folder(folder)
 
 

@@ -63,7 +63,7 @@ def test_every_import_is_a_declared_dependency():
     outside = imported - set(sys.stdlib_module_names) - {"ctrh"}
     extras = [
         each
-        for extra in ("cluster", "efficientnet", "heic", "onnx", "postgres")
+        for extra in ("cluster", "efficientnet", "heic", "keywords", "onnx", "postgres")
         for each in PROJECT["optional-dependencies"][extra]
     ]
     declared = {requirement.partition(">=")[0] for requirement in PROJECT["dependencies"] + extras}

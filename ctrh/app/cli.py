@@ -115,7 +115,7 @@ def _add_fit(commands) -> None:
         commands,
         "fit",
         "learn codes for a folder of tagged photos",
-        "Refines the tags of FOLDER (images/, tags.csv, optional labels.csv), trains a method on them and encodes every "
+        "Refines the tags of FOLDER (in tags.csv, or keywords in the files), trains a method on them and encodes every "
         "photo. With labels it also scores retrieval against LSH, SH, PCA-RR and ITQ on the same features, and names the best.",
     )
     command.add_argument(
@@ -202,6 +202,11 @@ def _add_refine(commands) -> None:
         "Replaces the tags of each photo by those that the guide sees in it (Eq. 3-8), as a table like tags.csv.",
     )
     command.add_argument("--out", metavar="FILE.csv", help="file to write (default: print)")
+    command.add_argument(
+        "--write-xmp",
+        action="store_true",
+        help="write them beside the photos, as photo.jpg.xmp; photos and other programs' sidecars stay as they are",
+    )
     _add_folder(command)
     _add_guide(command)
 
@@ -276,7 +281,7 @@ def _command(commands, name: str, summary: str, description: str) -> argparse.Ar
 
 
 def _add_folder(command: argparse.ArgumentParser) -> None:
-    command.add_argument("folder", metavar="FOLDER", help="holds images/, tags.csv and perhaps labels.csv")
+    command.add_argument("folder", metavar="FOLDER", help="holds pictures, perhaps in images/, tags.csv, labels.csv")
     command.add_argument(
         "--least", type=_whole(1), default=2, help="photos that a word needs (default: 2)"
     )
@@ -287,6 +292,13 @@ def _add_folder(command: argparse.ArgumentParser) -> None:
         "--separators",
         metavar="CHARS",
         help='what stands between words in a cell, as ";" or " " (default: found by looking)',
+    )
+    command.add_argument(
+        "--words-from",
+        type=_sources,
+        metavar="SOURCES",
+        help="where tags come from, several with commas: csv (tags.csv), keywords (IPTC, XMP and digiKam's, in the files "
+        "or sidecars), folders (names of sub-folders); default: csv, without tags.csv keywords",
     )
     command.add_argument("--drop-untagged", action="store_true", help="leave out photos without tags")
     command.add_argument("--strict", action="store_true", help="stop at damaged pictures and odd rows")
@@ -324,6 +336,13 @@ def _backbone(text: str) -> str:
     if text not in BACKBONES and not text.startswith("timm:"):
         raise argparse.ArgumentTypeError(f"choose one of {', '.join(BACKBONES)}, timm:NAME; got {text!r}")
     return text
+
+
+def _sources(text: str) -> tuple[str, ...]:
+    sources = tuple(text.replace(",", " ").split())
+    if not sources or not set(sources) <= {"csv", "keywords", "folders"}:
+        raise argparse.ArgumentTypeError(f"choose of csv, keywords, folders; got {text!r}")
+    return sources
 
 
 def _device(text: str) -> str:

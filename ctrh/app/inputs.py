@@ -30,6 +30,7 @@ def read_photos(args: Namespace, queries: int | None = None, train: int | None =
         common=args.common,
         untagged="drop" if args.drop_untagged else "keep",
         separators=args.separators,
+        sources=args.words_from,
         strict=args.strict,
     )
     untagged = int((photos.tags.sum(axis=1) == 0).sum())

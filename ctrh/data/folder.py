@@ -5,7 +5,8 @@
       tags.csv      image,tags        cat.jpg,"cat, garden, nikon"
       labels.csv    image,labels      optional, for evaluation only: cat.jpg,animals
 
-Image names are relative to images/. Words are separated by commas (a cell with commas in quotes), semicolons and the
+Without images/ the pictures are those in the folder and below it; without tags.csv their tags are the keywords that photo
+programs have written into them (:mod:`ctrh.data.keywords`). Image names are relative to images/, or to the folder. Words are separated by commas (a cell with commas in quotes), semicolons and the
 like, and may then have spaces in them: new york. In a file without any of these, spaces separate.
 
 Photos without a tag. The article removes them. Here they stay in the database, since one wants to find them
@@ -14,21 +15,25 @@ too, but none is a training image. So do pictures that tags.csv does not name. `
 
 from __future__ import annotations
 
+import logging
 import os
 import unicodedata
 from collections import defaultdict
-from pathlib import Path
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import PIL
 
 from ctrh.data.images import FORMATS, SUFFIXES, BadImageError, FileImages, in_threads
+from ctrh.data.keywords import pyexiv2, read_keywords
 from ctrh.data.photos import Photos, Split
-from ctrh.data.tables import Complaints, FolderError, Row, read_table
+from ctrh.data.tables import SEPARATORS, Complaints, FolderError, Row, read_table, split_words
 from ctrh.data.vocabulary import build_vocabulary, tag_matrix
 from ctrh.progress import progress
 from ctrh.store import cached_arrays, content_key
 
+log = logging.getLogger(__name__)
 BESIDE = (".csv", ".xmp")  # tables and sidecars, no pictures that somebody forgot to convert
 # MirFlickr: the tags of at least 20 of its 25,000 photos are common; 2,000 of them are queries.
 MIRFLICKR_COMMON, MIRFLICKR_QUERIES, MIRFLICKR_PHOTOS = 20, 2_000, 25_000
@@ -44,6 +49,7 @@ def read_folder(
     common: int | None = None,
     untagged: str = "keep",
     separators: str | None = None,
+    sources: Sequence[str] | None = None,
     strict: bool = False,
 ) -> Photos:
     """The photos of a folder (layout: see the module), in the order of their names.
@@ -56,7 +62,7 @@ def read_folder(
     ``untagged``: "keep" in the database, or "drop", the photos without a word of the vocabulary.
 
     ``separators``: what stands between the words of a cell in both tables, as :func:`ctrh.data.tables.read_table` takes
-    it.
+    it. ``sources``: where tags come from, as :func:`picture_words` takes them.
 
     Damaged pictures are left out; they, missing files, duplicate rows and the like are named in a
     `FolderWarning` each, which ``strict`` turns into a `FolderError`. What cannot be mended by leaving out raises
@@ -67,24 +73,21 @@ def read_folder(
     root, complaints = Path(path), Complaints(strict)
     folder = picture_folder(root)
     pictures = list_pictures(folder, complaints, root)
-    tag_rows = _known(root / "tags.csv", "tags", pictures, complaints, separators)
-    bare = sorted(pictures - tag_rows.keys())
-    complaints.about(
-        root / "tags.csv", "pictures without a row, taken as photos without tags", bare, "add them"
-    )
-
+    if not pictures:
+        raise FolderError(f"{folder} holds no picture: put JPEG or PNG files there")
+    words_of = picture_words(root, pictures, complaints, separators, sources)
     images = readable(folder, sorted(pictures), complaints)
     names = list(images.names)
-    tag_lists = [tag_rows[name].words if name in tag_rows else () for name in names]
+    tag_lists = [words_of[name] for name in names]
     vocabulary = build_vocabulary(tag_lists, least)
     if not vocabulary:
         raise FolderError(
-            f"{root / 'tags.csv'}: no tag is carried by {least} photos: add tags, or lower least"
+            f"{root}: no tag is carried by {least} photos: add tags (tags.csv, or keywords in the files), or lower least"
         )
     if untagged == "drop":
         known = set(vocabulary)
         names = [n for n, words in zip(names, tag_lists, strict=True) if not known.isdisjoint(words)]
-        tag_lists = [tag_rows[name].words for name in names]
+        tag_lists = [words_of[name] for name in names]
         images = FileImages(images.root, names)
     tags = tag_matrix(tag_lists, vocabulary)
     labels, label_names = _read_labels(root / "labels.csv", names, pictures, complaints, separators)
@@ -146,6 +149,34 @@ def list_pictures(folder: Path, complaints: Complaints, root: Path | None = None
     alike = [form for form, names in forms.items() if len(names) > 1]
     complaints.about(folder, "several files whose names look the same", alike, "rename all but one of each")
     return pictures
+
+
+def picture_words(
+    root: Path,
+    pictures: set[str],
+    complaints: Complaints,
+    separators: str | None = None,
+    sources: Sequence[str] | None = None,
+) -> dict[str, tuple[str, ...]]:
+    """The words of each picture, out of all ``sources``: "csv" (tags.csv), "keywords" (in the files or beside them),
+    "folders" (the names of the sub-folders it lies in); by default csv, or keywords where there is no tags.csv."""
+    table, folder = root / "tags.csv", picture_folder(root)
+    if sources is None:
+        sources = ("csv",) if table.exists() or pyexiv2 is None else ("keywords",)
+    if "keywords" in sources and pyexiv2 is None:
+        raise FolderError("keywords in the files need a package: pip install 'ctrh[keywords]'")
+    found: list[dict[str, tuple[str, ...]]] = []
+    if "csv" in sources:
+        rows = _known(table, "tags", pictures, complaints, separators)
+        bare = sorted(pictures - rows.keys())
+        complaints.about(table, "pictures without a row, taken as photos without tags", bare, "add them")
+        found.append({name: row.words for name, row in rows.items()})
+    if "keywords" in sources:
+        found.append({name: read_keywords(folder / name) for name in progress(sorted(pictures), "reading keywords")})
+    if "folders" in sources:
+        found.append({name: split_words("|".join(PurePosixPath(name).parts[:-1]), SEPARATORS) for name in pictures})
+    log.info("%s: tags out of %s", root, " and ".join(sources))
+    return {name: tuple(dict.fromkeys(w for words in found for w in words.get(name, ()))) for name in pictures}
 
 
 def _is_text(name: str) -> bool:

@@ -153,7 +153,8 @@ def _decode(path: Path) -> str:
         data = path.read_bytes()
     except FileNotFoundError:
         raise FolderError(
-            f"{path} does not exist: write a CSV file with a first line such as image,{path.stem}"
+            f"{path} does not exist: write a CSV file with a first line such as image,{path.stem}; for keywords that are "
+            "in the files: pip install 'ctrh[keywords]'"
         ) from None
     except OSError as error:
         raise FolderError(f"{path} cannot be read: {error.strerror}") from error
