@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from ctrh.data.scenes.world import CONCEPTS
+from ctrh.guide.features import image_features
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.quality import tag_quality
-from ctrh.guide.refine import RefineConfig, refine
+from ctrh.guide.refine import RefineConfig, best_tags, refine, tags_to_keep
+from ctrh.guide.voting import neighbour_votes
 from ctrh.paper import tag_tables
 from ctrh.paper.tag_tables import (
     concept_truth,
@@ -52,7 +54,7 @@ def world(tiny_photos, tiny_guide, monkeypatch):
 def test_quality_is_that_of_the_replaced_tags(world):
     photos, guides = world
     rows = quality_rows(PROFILE, SETTINGS)
-    assert len(rows) == (1 + 3 * 3) * 2 * 3
+    assert len(rows) == (1 + 1 + 3 * 3) * 2 * 3
     train = photos.split.train
     expected = tag_quality(photos.tags[train], photos.truth[train])
     table = quality_table(rows).loc["tiny"]
@@ -68,20 +70,25 @@ def test_quality_is_that_of_the_replaced_tags(world):
             quality = tag_quality(refine(photos, guides[alpha], config)[train], photos.truth[train])
             found = table.loc[(tags, prediction), "precision"]
             assert found == pytest.approx(100 * quality.precision_micro)
+    tokens = image_features(guides[0.0], photos.images, train).class_token
+    votes = best_tags(neighbour_votes(tokens, photos.tags[train]), tags_to_keep(photos.tags[train], photos.common))
+    expected = tag_quality(votes, photos.truth[train])
+    assert table.loc[("neighbours", "votes"), "precision"] == pytest.approx(100 * expected.precision_micro)
     assert list(table.columns[:4]) == ["precision", "best possible precision", "recall", "f1"]
-    assert len(table) == 10 and (table["precision"] <= table["best possible precision"] + 1e-9).all()
+    assert len(table) == 11 and (table["precision"] <= table["best possible precision"] + 1e-9).all()
 
 
 def test_steps_say_what_they_do_to_precision():
     precision = {("user", "user"): 0.40, ("zero-shot", "removed"): 0.4321, ("fine-tuned", "removed"): 0.4325}
+    precision |= {("neighbours", "votes"): 0.45}
     precision |= {("ensembled", "removed"): 0.41, ("ensembled", "direct"): 0.42}
     precision |= {("ensembled", "removed, unweighted"): 0.42}
     rows = pd.DataFrame(
         [(*key, value) for key, value in precision.items()], columns=["tags", "prediction", "value"]
     )
     table = step_table(rows.assign(dataset="tiny", average="micro", measure="precision"))
-    assert table["points"].tolist() == [3.2, 0.0, -2.2, -1.0, 0.0]
-    assert table["verdict"].tolist() == ["higher", "equal", "lower", "lower", "equal"]
+    assert table["points"].tolist() == [3.2, 5.0, -1.8, 0.0, -2.2, -1.0, 0.0]
+    assert table["verdict"].tolist() == ["higher", "higher", "lower", "equal", "lower", "lower", "equal"]
 
 
 def test_without_truth_there_are_no_quality_rows_and_labels_stand_for_it(world, monkeypatch):

@@ -27,7 +27,7 @@ BLUE, RED, GREEN, PINK, ORANGE, SKY, BROWN, GREY = (
 )
 # One colour for each thing throughout all figures; methods bring their own (:mod:`ctrh.methods`).
 COLOURS = (
-    {"user": GREY, "zero-shot": SKY, "fine-tuned": ORANGE, "ensembled": RED, "replaced": RED}
+    {"user": GREY, "neighbours": BROWN, "zero-shot": SKY, "fine-tuned": ORANGE, "ensembled": RED, "replaced": RED}
     | {"clean": GREEN, "truth": GREEN, "CTRH (user tags)": ORANGE, "CTRH (clean tags)": GREEN}
     | {"Baseline": GREY, "TR": SKY, "TR+TW": BLUE}
     | {"ITQ (CLIP)": SKY, "ITQ (FLIP)": BROWN, "CTRH (nearest)": ORANGE}

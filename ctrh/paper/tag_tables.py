@@ -17,7 +17,8 @@ from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.inferred import top_tags
 from ctrh.guide.quality import r_precision, tag_quality
-from ctrh.guide.refine import direct_scores, replaced_tags, scores_of, tags_to_keep
+from ctrh.guide.refine import best_tags, direct_scores, replaced_tags, scores_of, tags_to_keep
+from ctrh.guide.voting import neighbour_votes
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.tasks import TagConfig, mixed_guide_of, photos_of, text_of
 
@@ -41,6 +42,8 @@ PREDICTIONS = ("direct", "removed", "removed, unweighted")
 # What is asked of the tags' precision, step by step: tags and prediction before, and after.
 STEPS = {
     "users' tags → zero-shot guide": ("user", "user", "zero-shot", "removed"),
+    "users' tags → votes of visual neighbours": ("user", "user", "neighbours", "votes"),
+    "votes of visual neighbours → zero-shot guide": ("neighbours", "votes", "zero-shot", "removed"),
     "zero-shot → fine-tuned guide": ("zero-shot", "removed", "fine-tuned", "removed"),
     "zero-shot → ensembled guide, Eq. (2)": ("zero-shot", "removed", "ensembled", "removed"),
     "ensembled: class token → Eq. (8), weighted": ("ensembled", "direct", "ensembled", "removed"),
@@ -125,8 +128,8 @@ def configs_by_guide(profile: Profile, settings: DatasetSettings) -> dict[str, T
 
 
 def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
-    """How good the users' tags and those that replace them are, over the training photos: columns
-    ``QUALITY``, ``best``: the precision of an oracle that gives every photo as many tags. Empty where the
+    """How good the users' tags and those that replace them are, by their visual neighbours' votes (the reference) or a
+    guide, over the training photos: columns ``QUALITY``, ``best``: the precision of an oracle that gives every photo as many tags. Empty where the
     truth is not known."""
     photos = photos_of(settings.data)
     if photos.truth is None:
@@ -136,6 +139,9 @@ def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
     judged = {("user", "user", np.nan): tag_quality(photos.tags[train], truth)}
     for kind, config in configs_by_guide(profile, settings).items():
         features = image_features(mixed_guide_of(settings.data, config), photos.images, train)
+        if kind == "zero-shot":
+            votes = neighbour_votes(features.class_token, photos.tags[train])
+            judged["neighbours", "votes", np.nan] = tag_quality(best_tags(votes, counts), truth)
         text = text_of(photos, settings.data, config)
         for prediction in PREDICTIONS:
             weighted = prediction != "removed, unweighted"
