@@ -54,6 +54,11 @@ def test_precision_at_n_with_students_interval():
     assert precision_rows(found, last=20)["n"].max() == 20
 
 
+def test_a_curve_that_is_the_same_for_all_seeds_has_no_interval():
+    rows = precision_rows([made_up(0)] * 3)
+    assert rows[["low", "high"]].isna().all(axis=None) and rows.equals(precision_rows([made_up(0)]))
+
+
 def test_recall_goes_up_to_everything():
     rows = recall_rows([made_up(0), made_up(0, bits=32, label="CTRH")])
     assert rows["low"].isna().all()

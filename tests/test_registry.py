@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from study_task import TINY, task  # noqa: F401
 
 from ctrh.methods.method import Method
-from ctrh.methods.registry import METHODS, compared, estimator, references, untaught
+from ctrh.methods.registry import METHODS, compared, estimator, printed_name, references, untaught
 from ctrh.methods.wdht import WDHT
 from ctrh.paper import selection, tables
 from ctrh.paper.comparisons import comparison_runs
@@ -56,7 +56,7 @@ def test_a_new_method_is_in_table_1_with_its_colour_and_in_the_trials(profile, t
     found = results(comparison_runs(few), jobs=1)
     rows = pd.concat([result.rows() for result in found], ignore_index=True)
     frame = tables.wide(tables.article_table(rows, 1, few), "method", few)
-    assert frame.index.get_level_values(-1).tolist() == [*OLD, "Signs", "Late", *references()]
+    assert frame.index.get_level_values(-1).tolist() == [*map(printed_name, OLD), "Signs", "Late", *references()]
     assert not frame.loc[(slice(None), ["Signs", "Late"]), :].isna().all(axis=None)
 
     axes = curve_panels(plt.figure(), precision_rows(found), "n", "N")

@@ -57,6 +57,27 @@ def test_interval_is_over_queries_too_where_they_are_known():
     assert (one["low"], one["high"]) == pytest.approx(interval(values[:1])[1:])
 
 
+def test_a_method_that_draws_nothing_has_no_spread_over_seeds():
+    generator = np.random.default_rng(2)
+    rows = grid(metrics=("map_all",), methods=("SH", "LSH"))
+    ap = generator.uniform(0, 100, 30)
+    rows["ap"] = [ap if method == "SH" else generator.uniform(0, 100, 30) for method in rows["method"]]
+    rows["value"] = rows["ap"].map(np.mean)
+    lines = over_seeds(rows, BY).set_index("method")
+    assert set(lines.loc["SH", "seeds"]) == {1} and set(lines.loc["LSH", "seeds"]) == {3}
+    assert tuple(lines.loc["SH", ["low", "high"]].iloc[0]) == pytest.approx(interval(ap[None])[1:])
+    alone = over_seeds(rows.drop(columns="ap"), BY).set_index("method")
+    assert alone.loc["SH", ["low", "high"]].isna().all(axis=None) and alone.loc["LSH"].notna().all(axis=None)
+    cells = wide(alone.reset_index(), "method", DEMO)
+    assert not cells.loc[(slice(None), "SH"), :].map(lambda cell: "±" in cell).any(axis=None)
+
+
+def test_methods_without_public_code_are_called_reconstructions():
+    frame = wide(over_seeds(grid(methods=("MGRN", "EWSH", "WSHRCA"), metrics=("map_all",)), BY), "method", DEMO)
+    printed = ["MGRN (reconstruction)", "EWSH (reconstruction)", "WSHRCA"]
+    assert frame.index.get_level_values(1).tolist() == 2 * printed
+
+
 def test_one_seed_has_no_interval():
     table = over_seeds(grid(seeds=(0,)), BY)
     assert table["low"].isna().all() and table["high"].isna().all() and set(table["seeds"]) == {1}

@@ -111,6 +111,7 @@ class EWSH(DeepHasher):
 
     name, needs = "EWSH", "words"
     colour, dashes, marker = "#009E73", (0, (5, 1, 1, 1)), "v"
+    reconstructed = True
     config_type = EWSHConfig
     facts = ("text", "relevance")
 

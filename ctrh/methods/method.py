@@ -12,7 +12,8 @@ class Method:
     these and "labels", or "tags" beside a trained CTRH.
 
     ``colour``, ``dashes``, ``marker``: its look in figures, as matplotlib takes them. ``compared``: one of the methods that tables
-    compare, else a reference beside them. ``binary``: gives codes, else vectors to be ranked by cosine.
+    compare, else a reference beside them. ``reconstructed``: written without its authors' code or formulas, of which none are
+    public, and called so there. ``binary``: gives codes, else vectors to be ranked by cosine.
     ``guides``: whose features it has across modalities: the guide's as it comes ("CLIP"), tuned with hidden patches ("FLIP").
     """
 
@@ -22,5 +23,6 @@ class Method:
     dashes: ClassVar[Any] = "-"
     marker: ClassVar[str] = "o"
     compared: ClassVar[bool] = True
+    reconstructed: ClassVar[bool] = False
     binary: ClassVar[bool] = True
     guides: ClassVar[tuple[str, ...]] = ("CLIP",)

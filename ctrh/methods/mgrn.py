@@ -139,6 +139,7 @@ class MGRN(DeepHasher):
 
     name, needs = "MGRN", "words"
     colour, dashes, marker = "#CC79A7", (0, (3, 1)), "^"
+    reconstructed = True
     config_type = MGRNConfig
 
     @classmethod

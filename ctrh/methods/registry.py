@@ -40,6 +40,11 @@ def references() -> tuple[str, ...]:
     return tuple(name for name, method in METHODS.items() if not method.compared)
 
 
+def printed_name(name: str) -> str:
+    """A method's name as tables print it; any other name as it is."""
+    return f"{name} (reconstruction)" if name in METHODS and METHODS[name].reconstructed else name
+
+
 def untaught() -> tuple[str, ...]:
     """Those that need features alone to give codes."""
     return tuple(name for name, method in METHODS.items() if method.needs == "features" and method.binary)

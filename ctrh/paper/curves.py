@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ctrh.paper.runs import RunResult
-from ctrh.paper.statistics import half_width
+from ctrh.paper.statistics import half_width, seeds_that_differ
 from ctrh.paper.style import GREY, colour, line_look
 
 # Points of a curve that is drawn: more would not be seen, and every one is a row of the figure's CSV.
@@ -58,7 +58,7 @@ def _over_seeds(
     frames = []
     for key, curves in found.items():
         points = pd.DataFrame({name: np.mean([x[name] for x in curves], axis=0) for name in curves[0]})
-        seeds = np.stack([x["precision"] for x in curves])  # (S, P)
+        seeds = seeds_that_differ(np.stack([x["precision"] for x in curves]))  # (S, P)
         half = half_width(seeds.std(axis=0, ddof=min(1, len(seeds) - 1)), len(seeds))
         points = points.assign(low=points["precision"] - half, high=points["precision"] + half)
         frames.append(points.round(4).assign(**dict(zip(("dataset", "label", "bits"), key, strict=True))))

@@ -40,6 +40,11 @@ def interval(values: np.ndarray, level: float = 0.95) -> tuple[float, float, flo
     return mean, mean - half, mean + half
 
 
+def seeds_that_differ(values: np.ndarray) -> np.ndarray:
+    """(S, ...) values of S seeds, or the first alone (1, ...) where all are the same: what draws nothing has no spread."""
+    return values[:1] if (values == values[0]).all() else values
+
+
 def half_width(spread, count, level: float = 0.95):
     """Half of Student's interval for a mean of ``count`` values of standard deviation ``spread``; NaN for one value."""
     count = np.asarray(count)

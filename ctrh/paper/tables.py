@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctrh.methods.registry import references
+from ctrh.methods.registry import printed_name, references
 from ctrh.paper.outputs import results_dir, save_rows
 from ctrh.paper.profiles import Profile
 from ctrh.paper.published import TABLES, published_table
-from ctrh.paper.statistics import interval
+from ctrh.paper.statistics import interval, seeds_that_differ
 from ctrh.store import replacing
 
 NAMES = {"mirflickr": "MirFlickr", "nuswide": "NUS-WIDE", "coco": "MS COCO"}
@@ -30,7 +30,8 @@ def score_titles(profile: Profile) -> dict[str, str]:
 def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Rows with ``value``, ``seed`` and maybe ``ap`` -> one row per group ``by``: ``mean``, ``low``, ``high``, ``seeds``.
 
-    The interval is over seeds and queries where ``ap`` is known, else over seeds; NaN where neither is more than one.
+    The interval is over seeds and queries where ``ap`` is known, else over seeds; NaN where neither is more than one. Seeds
+    whose values are all the same count as one.
     Raises ``ValueError`` when a seed comes twice in a group: its runs differ in something that ``by`` does not name.
     """
     if rows.duplicated([*by, "seed"]).any():
@@ -39,7 +40,8 @@ def over_seeds(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     for key, group in rows.groupby(list(by), sort=False):
         known = "ap" in group and group["ap"].notna().all()
         values = np.stack(group["ap"].tolist()) if known else group[["value"]].to_numpy()  # (S, Q) or (S, 1)
-        lines.append((*key, group["value"].mean(), *interval(values)[1:], len(group)))
+        values = seeds_that_differ(values)
+        lines.append((*key, group["value"].mean(), *interval(values)[1:], len(values)))
     table = pd.DataFrame(lines, columns=[*by, "mean", "low", "high", "seeds"])
     return table.replace([-np.inf, np.inf], np.nan)
 
@@ -79,7 +81,7 @@ def wide(table: pd.DataFrame, name: str, profile: Profile) -> pd.DataFrame:
         if _has_published(rows) and there != dataset:
             title = f"{title} (published: {NAMES[there]})"
         for row in rows.itertuples():
-            line = lines.setdefault((title, getattr(row, name)), {})
+            line = lines.setdefault((title, printed_name(getattr(row, name))), {})
             half = f" ± {(row.high - row.low) / 2:.2f}" if row.high > row.low else ""
             mark = "*" if row.mean == best.get((dataset, row.bits)) else ""
             line[f"measured ({profile.name})", row.bits] = f"{mark}{row.mean:.2f}{half}{mark}"
@@ -151,6 +153,7 @@ def save_table(
     for metric, part in table.groupby("metric", sort=False):
         caption = f"{(titles or {}).get(metric, metric)}. Measured: profile {profile.name}"
         over = "seeds and queries" if part["seeds"].max() > 1 else "queries"
+        over += " (where nothing is drawn, over queries)" if part["seeds"].nunique() > 1 else ""
         caption += f"; ±: half of a 95 % interval over {over}" if part["high"].notna().any() else ""
         caption += "; published: the article's own data and settings." if _has_published(part) else "."
         frames[caption] = wide(part.replace({name: dict(printed or {})}), name, profile)
