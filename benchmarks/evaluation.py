@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from threadpoolctl import threadpool_limits
 
 from benchmarks.measuring import Result, timed, timed_with_memory
 from benchmarks.peers import CUT, PEERS
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import Convention, evaluate
 
 # queries, database, queries that the others are timed on, turns
 SIZES = {
@@ -24,7 +25,7 @@ BITS = 64
 def run(scale: str) -> Iterator[Result]:
     for queries, items, few, turns in SIZES[scale]:
         for ties in ("expected", "stable"):
-            evaluate(*problem(2, 50, 10), ties=ties)  # compiles
+            evaluate(*problem(2, 50, 10), convention=Convention(ties))  # compiles
         yield from beside_peers(queries, items, few, turns)
     yield from many_labels(*SIZES[scale][0][:2])
 
@@ -42,7 +43,7 @@ def beside_peers(queries: int, items: int, few: int, turns: int, labels: int = 1
             with threadpool_limits(threads):
                 for name, peer in PEERS.items():
                     seconds.setdefault((name, threads), []).append(timed(peer, *some)[0] * queries / few)
-    scores = evaluate(inputs[0][:few], inputs[1], inputs[2][:few], inputs[3], ks=(CUT,), ties="stable")
+    scores = evaluate(inputs[0][:few], inputs[1], inputs[2][:few], inputs[3], ks=(CUT,), convention=Convention("stable"))
     size = f"{queries} x {items} x {BITS} bits, {labels} labels"
     note = f"; reference extrapolated from {few} queries" if few < queries else ""
     for name, peer in PEERS.items():
@@ -68,7 +69,7 @@ def many_labels(queries: int, items: int, labels: int = 81) -> Iterator[Result]:
         ways.append(("expected", "cuda"))
     for ties, device in ways:
         ours_s, megabytes, scores = timed_with_memory(
-            lambda ties=ties, device=device: evaluate(*inputs, ks=(CUT,), ties=ties, threads=2, device=device)
+            partial(evaluate, *inputs, ks=(CUT,), convention=Convention(ties), threads=2, device=device)
         )
         stable = abs(peer(*some, stable=True) - float(scores.ap_at[0, :few].mean())) if ties == "stable" else 0.0
         size = f"{queries} x {items} x {BITS} bits, {labels} labels, {ties} ties, 2 threads"

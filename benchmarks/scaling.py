@@ -12,7 +12,7 @@ from benchmarks.measuring import Result, timed
 from benchmarks.peers import CUT, numpy_sort
 from benchmarks.search import BITS, NEAREST, problem, scan
 from ctrh.guide.refine import best_tags, tag_scores
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import Convention, evaluate
 from ctrh.retrieval.search import HammingIndex
 
 # database sizes to search, to evaluate, and vocabulary sizes
@@ -47,10 +47,10 @@ def searched(items: int, queries: int = 20) -> Result:
 def evaluated(items: int, queries: int = 40) -> Result:
     inputs = labelled_problem(queries, items, 24)
     few = [part[:3] if len(part) == queries else part for part in inputs]
-    evaluate(*few, ties="stable")  # compiles
+    evaluate(*few, convention=Convention("stable"))  # compiles
     ours_s, _ = timed(evaluate, *inputs)
     reference_s, _ = timed(numpy_sort, *signs(*few))
-    scores = evaluate(*few, ks=(CUT,), ties="stable")
+    scores = evaluate(*few, ks=(CUT,), convention=Convention("stable"))
     difference = abs(scores.map_at[CUT] - numpy_sort(*signs(*few), stable=True))
     return Result(EVALUATED, f"{items} codes, per query", ours_s / queries, reference_s / 3, difference)
 

@@ -26,6 +26,7 @@ from ctrh.guide import small
 from ctrh.methods.registry import compared
 from ctrh.methods.text_codes import text_scores
 from ctrh.retrieval.codes import unpack
+from ctrh.retrieval.metrics import CONVENTIONS
 
 
 def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
@@ -206,8 +207,18 @@ def test_a_search_imports_what_it_needs():
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 
-def test_the_names_of_backbones_and_methods_are_those_that_there_are():
+def test_the_names_of_backbones_methods_and_conventions_are_those_that_there_are():
     assert set(cli.BACKBONES) == set(BACKBONES) and cli.METHODS == compared()
+    assert cli.CONVENTIONS == tuple(CONVENTIONS)
+
+
+def test_fit_scores_by_the_convention_asked_for(fit):
+    assert fit("--method", "LSH", "--bits", 2) == 0
+    ours = pd.read_csv(fit.out / "results.csv")
+    way = ("--convention", "deephash-pytorch", "--ties", "stable", "--denominator", "possible")
+    assert fit("--method", "LSH", "--bits", 2, *way) == 0
+    theirs = pd.read_csv(fit.out / "results.csv")
+    assert (ours["mAP@all"] != theirs["mAP@all"]).any()
 
 
 @pytest.mark.parametrize("method", [name for name in cli.METHODS if name != "CTRH"])

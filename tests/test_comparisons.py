@@ -18,8 +18,11 @@ from ctrh.paper.comparisons import (
 
 
 def test_queries_at_leaves_out_those_without_an_answer():
-    scores = SimpleNamespace(ap_all=np.array([0.9, 0.0, 0.1, 0.5, 0.5]), relevant=np.array([3, 0, 3, 3, 3]))
+    ap, relevant = np.array([0.9, 0.0, 0.1, 0.5, 0.5]), np.array([3, 0, 3, 3, 3])
+    scores = SimpleNamespace(asked=np.arange(5), ap_all=ap, relevant=relevant)
     assert queries_at(scores, (0, 1 / 3, 2 / 3, 1)) == [2, 3, 4, 0]
+    scores = SimpleNamespace(asked=np.array([1, 3, 5, 7, 9]), ap_all=ap, relevant=relevant)
+    assert queries_at(scores, (0, 1)) == [5, 1]
 
 
 def test_nearest_gives_photos_distances_and_relevance():

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctrh.retrieval.counting import group_counts
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import Convention, evaluate
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
@@ -46,7 +46,7 @@ def test_counts_are_those_of_a_plain_loop(seed, queries, items, bits, labels, pa
 @pytest.mark.parametrize("denominator", ["hits", "possible"])
 def test_scores_are_the_same_on_every_device(device, denominator):
     given = problem(0, 40, 3000, 24, 30)
-    options = {"ks": (1, 7, 500), "ns": (1, 10, 5000), "denominator": denominator}
+    options = {"ks": (1, 7, 500), "ns": (1, 10, 5000), "convention": Convention(denominator=denominator)}
     there, here = evaluate(*given, **options, device=device), evaluate(*given, **options)
     for name, value in vars(here).items():
         np.testing.assert_array_equal(vars(there)[name], value, err_msg=name)
@@ -54,7 +54,7 @@ def test_scores_are_the_same_on_every_device(device, denominator):
 
 def test_only_counts_can_be_had_elsewhere():
     with pytest.raises(ValueError, match="stable.*device"):
-        evaluate(*problem(0, 2, 9, 8, 3), ties="stable", device="cpu")
+        evaluate(*problem(0, 2, 9, 8, 3), convention=Convention("stable"), device="cpu")
 
 
 def test_long_codes_stay_exact_in_single_precision():

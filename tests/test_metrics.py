@@ -15,17 +15,19 @@ from scipy.stats import hypergeom
 from sklearn.metrics import average_precision_score
 
 from ctrh.retrieval.codes import as_words, pack
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import Convention, evaluate
 from ctrh.retrieval.ranking import TILE, compiled, count_groups
 
 
 def naive_ap(relevant, k, denominator):
     """Average precision of one ranking, a list of bools, nearest first: METHOD's definition word for word."""
     hits, total = 0, Fraction(0)
-    for rank, is_relevant in enumerate(relevant[:k], start=1):
+    for rank, is_relevant in enumerate(relevant if denominator == "first relevant" else relevant[:k], start=1):
         if is_relevant:
             hits += 1
             total += Fraction(hits, rank)
+            if denominator == "first relevant" and hits == k:
+                break
     below = hits if denominator == "hits" else min(k, sum(relevant))
     return total / below if below else Fraction(0)
 
@@ -60,7 +62,7 @@ def assert_same(a, b):
 
 
 items = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=1, max_size=6)
-denominators = st.sampled_from(["hits", "possible"])
+denominators = st.sampled_from(["hits", "possible", "first relevant"])
 
 
 @settings(deadline=None, max_examples=80)
@@ -68,7 +70,7 @@ denominators = st.sampled_from(["hits", "possible"])
 def test_expected_is_the_mean_over_all_orders_of_the_ties(ranking, denominator):
     distances, relevant = zip(*ranking, strict=True)
     every = range(1, len(ranking) + 1)
-    scores = one_query(distances, relevant, ks=every, ns=every, denominator=denominator)
+    scores = one_query(distances, relevant, ks=every, ns=every, convention=Convention(denominator=denominator))
     orders = [ranked(distances, relevant, order) for order in permutations(range(len(ranking)))]
     for k in every:
         ap = sum(naive_ap(order, k, denominator) for order in orders) / len(orders)
@@ -84,7 +86,7 @@ def test_expected_is_the_mean_over_all_orders_of_the_ties(ranking, denominator):
 def test_stable_is_a_stable_sort(ranking, denominator):
     distances, relevant = zip(*ranking, strict=True)
     every = range(1, len(ranking) + 1)
-    scores = one_query(distances, relevant, ks=every, ns=every, denominator=denominator, ties="stable")
+    scores = one_query(distances, relevant, ks=every, ns=every, convention=Convention("stable", denominator))
     order = ranked(distances, relevant, range(len(ranking)))
     for k in every:
         assert scores.map_at[k] == pytest.approx(float(naive_ap(order, k, denominator)))
@@ -97,7 +99,7 @@ def test_every_score_of_real_codes_in_stable_order(seed, size, bits, labels, den
     queries, database, query_labels, labels = random_problem(seed, 4, size, bits, labels, share=0.1)
     ks, ns = (1, 7, 50), (1, 2, 10)
     scores = evaluate(
-        queries, database, query_labels, labels, ks=ks, ns=ns, ties="stable", denominator=denominator
+        queries, database, query_labels, labels, ks=ks, ns=ns, convention=Convention("stable", denominator)
     )
     distances = (queries[:, None] != database).sum(axis=2)
     relevant = (query_labels[:, None] & labels).any(axis=2)
@@ -131,7 +133,7 @@ def test_agrees_with_scikit_learn_where_there_are_no_ties():
     random = np.random.default_rng(0)
     distances, relevant = random.permutation(200), random.random(200) < 0.3
     for ties in ("expected", "stable"):
-        scores = one_query(distances, relevant, ties=ties)
+        scores = one_query(distances, relevant, convention=Convention(ties))
         assert scores.map_all == pytest.approx(average_precision_score(relevant, -distances))
 
 
@@ -143,8 +145,8 @@ def test_all_codes_equal_give_the_value_of_a_random_ranking():
     by_hand = harmonic / size + (relevant_items - 1) / (size - 1) * (1 - harmonic / size)
     assert expected.map_all == pytest.approx(by_hand, rel=1e-9)
     np.testing.assert_allclose(expected.precision_at, relevant_items / size)
-    assert one_query(np.zeros(size, int), relevant, ties="stable").map_all == 1
-    assert one_query(np.zeros(size, int), relevant[::-1], ties="stable").map_all < 0.01
+    assert one_query(np.zeros(size, int), relevant, convention=Convention("stable")).map_all == 1
+    assert one_query(np.zeros(size, int), relevant[::-1], convention=Convention("stable")).map_all < 0.01
 
 
 def test_large_cut_groups_keep_their_precision():
@@ -182,7 +184,7 @@ def test_the_top_k_are_items_not_relevant_items():
     # Of the first three relevant items only one is in the top 3: AP@3 = 1/1, not (1 + 2/4 + 3/5) / 3.
     scores = one_query([0, 1, 2, 3, 4], [1, 0, 0, 1, 1], ks=(3,))
     assert scores.map_at[3] == 1
-    assert one_query([0, 1, 2, 3, 4], [1, 0, 0, 1, 1], ks=(3,), denominator="possible").map_at[3] == 1 / 3
+    assert one_query([0, 1, 2, 3, 4], [1, 0, 0, 1, 1], ks=(3,), convention=Convention(denominator="possible")).map_at[3] == 1 / 3
 
 
 @pytest.mark.parametrize("ties", ["expected", "stable"])
@@ -191,7 +193,7 @@ def test_queries_without_hits_count_as_zero(ties, denominator):
     codes = np.array([[0, 0], [0, 1], [1, 1]], dtype=bool)
     labels = np.array([[1, 0], [1, 0], [0, 0]], dtype=bool)
     query_labels = np.array([[1, 0], [0, 1], [0, 0]], dtype=bool)  # two hits, no hit, no label at all
-    scores = evaluate(codes, codes, query_labels, labels, ks=(1,), ties=ties, denominator=denominator)
+    scores = evaluate(codes, codes, query_labels, labels, ks=(1,), convention=Convention(ties, denominator))
     assert scores.relevant.tolist() == [2, 0, 0]
     assert scores.ap_all.tolist() == [1, 0, 0]
     assert scores.map_all == scores.map_at[1] == pytest.approx(1 / 3)
@@ -208,7 +210,7 @@ def test_the_order_of_the_database_matters_to_stable_only():
     order = np.random.default_rng(1).permutation(400)
     shuffled = (problem[0], problem[1][order], problem[2], problem[3][order])
     assert_same(evaluate(*problem, ks=(50,)), evaluate(*shuffled, ks=(50,)))
-    stable = [evaluate(*p, ks=(50,), ties="stable").ap_at for p in (problem, shuffled)]
+    stable = [evaluate(*p, ks=(50,), convention=Convention("stable")).ap_at for p in (problem, shuffled)]
     assert np.abs(stable[0] - stable[1]).max() > 0.01
 
 
@@ -217,7 +219,7 @@ def test_expected_is_where_stable_orders_settle():
     expected, random = evaluate(*problem, ks=(20,)), np.random.default_rng(0)
     orders = [random.permutation(300) for _ in range(400)]
     stable = [
-        evaluate(problem[0], problem[1][o], problem[2], problem[3][o], ks=(20,), ties="stable", threads=1)
+        evaluate(problem[0], problem[1][o], problem[2], problem[3][o], ks=(20,), convention=Convention("stable"), threads=1)
         for o in orders
     ]
     for name in ("ap_all", "ap_at", "precision_at"):
@@ -229,12 +231,12 @@ def test_expected_is_where_stable_orders_settle():
 @pytest.mark.parametrize("ties", ["expected", "stable"])
 def test_threads_and_blocks_of_queries_change_nothing(ties):
     problem = random_problem(3, 150, 5000, 24, 70, share=0.02)
-    together = evaluate(*problem, ks=(10, 3000), ties=ties, threads=1)
+    together = evaluate(*problem, ks=(10, 3000), convention=Convention(ties), threads=1)
     for threads in (2, 5):
-        assert_same(together, evaluate(*problem, ks=(10, 3000), ties=ties, threads=threads))
+        assert_same(together, evaluate(*problem, ks=(10, 3000), convention=Convention(ties), threads=threads))
     queries, database, query_labels, labels = problem
     for part in (slice(0, 1), slice(1, 90), slice(90, 150)):
-        alone = evaluate(queries[part], database, query_labels[part], labels, ks=(10, 3000), ties=ties)
+        alone = evaluate(queries[part], database, query_labels[part], labels, ks=(10, 3000), convention=Convention(ties))
         np.testing.assert_array_equal(alone.ap_all, together.ap_all[part])
         np.testing.assert_array_equal(alone.ap_at, together.ap_at[:, part])
 
@@ -279,7 +281,7 @@ def test_sums_run_in_the_order_of_the_queries():
 
 def test_a_database_of_many_tiles_in_stable_order():
     queries, database, query_labels, labels = random_problem(4, 2, 5000, 16, 3)
-    scores = evaluate(queries, database, query_labels, labels, ks=(2500,), ties="stable")
+    scores = evaluate(queries, database, query_labels, labels, ks=(2500,), convention=Convention("stable"))
     for q in range(2):
         distances = (queries[q] != database).sum(axis=1)
         ranking = (query_labels[q] & labels).any(axis=1)[np.argsort(distances, kind="stable")][:2500]
@@ -320,10 +322,12 @@ def test_input_that_would_be_scored_wrongly_is_refused():
         evaluate(queries, database[[0, 1, 2, 3, 4, 0]], query_labels, labels)
     with pytest.raises(ValueError, match="no query codes"):
         evaluate(queries[:0], database, query_labels[:0], labels)
-    with pytest.raises(ValueError, match="ties"):
-        evaluate(queries, database, query_labels, labels, ties="best")
-    with pytest.raises(ValueError, match="denominator"):
-        evaluate(queries, database, query_labels, labels, denominator="k")
+    with pytest.raises(ValueError, match="ties must be one of"):
+        Convention(ties="best")
+    with pytest.raises(ValueError, match="denominator must be one of"):
+        Convention(denominator="k")
+    with pytest.raises(ValueError, match="no query has a relevant item"):
+        evaluate(queries, database, query_labels, ~labels & False, convention=Convention(queries="answerable"))
 
 
 def test_importing_compiles_nothing_and_starts_no_thread():
@@ -356,7 +360,7 @@ def vectors_problem(dtype=np.float32):
 @pytest.mark.parametrize("denominator", ["hits", "possible"])
 def test_vectors_are_ranked_by_cosine_as_plain_loops_do(denominator):
     queries, items, asked, labels = vectors_problem(np.float64)
-    scores = evaluate(queries, items, asked, labels, ks=(1, 10), ns=(1, 5, 99), denominator=denominator)
+    scores = evaluate(queries, items, asked, labels, ks=(1, 10), ns=(1, 5, 99), convention=Convention(denominator=denominator))
     lengths = [float(np.sqrt((item * item).sum())) for item in items]
     rankings = []
     for query, wanted in zip(queries, asked, strict=True):

@@ -183,6 +183,7 @@ def test_registered_by_name_with_a_shared_split(tree, monkeypatch):
         shared = load_photos("mirflickr", queries=6)
     assert np.array_equal(shared.split.query, other.split.query) and len(shared.split.train) == 10
     assert not np.array_equal(shared.split.query, drawn.split.query)
+    assert load_photos("mirflickr", queries=6, labels=24).label_names == tuple(MIR_CONCEPTS)
     with pytest.raises(ValueError, match="no protocol is called 'mine': choose one of article, wshrca"):
         load_photos("mirflickr", protocol="mine")
 

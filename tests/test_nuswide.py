@@ -10,7 +10,8 @@ import pytest
 from flickr_fixtures import NUS_CONCEPTS, break_nuswide, write_nuswide
 
 from ctrh.data import nuswide
-from ctrh.data.nuswide import ARTICLE, CROSS_MODAL, WSHRCA, read_nuswide
+from ctrh.data.nuswide import ARTICLE, CROSS_MODAL, PROTOCOLS, WSHRCA, read_nuswide
+from ctrh.data.protocol import choose
 from ctrh.data.registry import load_photos
 from ctrh.data.tables import Complaints, FolderError, FolderWarning
 
@@ -51,6 +52,14 @@ def most_frequent(written, count):
 
 def test_there_are_81_concepts():
     assert len(set(NUS_CONCEPTS)) == 81
+
+
+def test_21_concepts_in_the_article_s_protocol(tree):
+    folder, written = tree
+    chosen = choose(PROTOCOLS, "article", queries=6, train=10, labels=21)
+    photos, complaints = read(folder, chosen)
+    assert complaints == [] and list(photos.label_names) == most_frequent(written, 21)
+    assert choose(PROTOCOLS, "article", labels=10) == PROTOCOLS["article"]  # which knows its number of photos
 
 
 def test_article_protocol(tree):

@@ -19,7 +19,7 @@ from ctrh.paper import profiles, runs, tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.paper.runs import Run, make_run, results, run_grid, trained
 from ctrh.paper.tasks import InputConfig, TagConfig, hashing_task, variants_of
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import Convention, evaluate
 from ctrh.training import TrainingDiverged
 
 
@@ -63,6 +63,14 @@ def test_scores_are_those_of_the_method_itself(task):
     assert result.scores.map_all == expected.map_all
     assert result.scores.map_at == expected.map_at
     np.testing.assert_array_equal(result.scores.precision_at, expected.precision_at)
+
+
+def test_scores_follow_the_profile_s_convention(task):
+    way = Convention("stable", "possible")
+    runs = [make_run(TINY, "mirflickr", "LSH", 8), make_run(replace(TINY, convention=way), "mirflickr", "LSH", 8)]
+    ours, theirs = results(runs, jobs=1)
+    codes = ours.query_codes, ours.database_codes, task.labels[task.split.query], task.labels[task.split.database]
+    assert theirs.scores.map_at == evaluate(*codes, ks=(10,), convention=way).map_at != ours.scores.map_at
 
 
 @pytest.mark.parametrize("method", ["CTRH", "EWSH", "WSHRCA"])

@@ -19,9 +19,10 @@ from pathlib import Path
 
 from ctrh import __version__
 
-# The names in ctrh.backbones and ctrh.methods.registry (a test compares), which take seconds to import.
+# The names in ctrh.backbones, ctrh.methods.registry and ctrh.retrieval.metrics (a test compares), which take seconds to import.
 BACKBONES = ("alexnet", "resnet50", "vit_b_16", "guide", "small-alexnet", "small-resnet", "small-vit")
 METHODS = ("LSH", "SH", "PCA-RR", "ITQ", "WDHT", "MGRN", "EWSH", "WSHRCA", "UHSCM", "CTRH")
+CONVENTIONS = ("ctrh", "wshrca", "deephash-pytorch", "wdht", "clip-based-cross-modal-hash-first-k-relevant")
 
 EXAMPLE = """\
 example:
@@ -146,6 +147,15 @@ def _add_fit(commands) -> None:
     _add_folder(command)
     command.add_argument("--queries", type=_whole(1), help="labelled photos to score with (default: 8 %%)")
     command.add_argument("--train", type=_whole(1), help="training photos (default: all tagged ones)")
+    command.add_argument(
+        "--convention", choices=CONVENTIONS, default="ctrh", help="whose way of computing mAP (default: ctrh)"
+    )
+    command.add_argument(
+        "--ties", choices=("expected", "stable"), help="of equal distances the mean over all orders, or the photos' order"
+    )
+    command.add_argument(
+        "--denominator", choices=("hits", "possible"), help="of AP@k: relevant photos in the top k, or min(k, all of them)"
+    )
     _add_guide(command)
 
 
@@ -253,8 +263,10 @@ def _add_flickr(sets, dataset: str, summary: str, size: str) -> None:
         help="folder on the web that has the archives, asked before the official one; may be repeated",
     )
     command.add_argument(
-        "--protocol", default="article", help="article (default) or wshrca: labels, tags and sizes"
+        "--protocol", default="article", help="article (default), wshrca or cross-modal: labels, tags and sizes"
     )
+    labels = {"mirflickr": "38, or 24 without the stricter annotations", "nuswide": "so many concepts of most photos"}
+    command.add_argument("--labels", type=_whole(1), help=f"in place of the protocol's number: {labels[dataset]}")
     command.add_argument("--queries", type=_whole(1), help="in place of the protocol's number")
     command.add_argument(
         "--train", type=_whole(1), help="training photos, in place of the protocol's number"

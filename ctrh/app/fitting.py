@@ -21,13 +21,15 @@ from ctrh.guide.features import concept_distribution
 from ctrh.guide.word_vectors import TrainedVectors, word_vectors
 from ctrh.losses import MIRFLICKR
 from ctrh.methods.registry import METHODS, estimator, untaught
-from ctrh.retrieval.metrics import evaluate
+from ctrh.retrieval.metrics import CONVENTIONS, Convention, evaluate
 from ctrh.store import cache_dir, replacing
 from ctrh.training import TrainConfig
 
 
 def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
     """Trains on ``photos`` as the options of `fit` say, and writes the model to ``out``; prints the scores."""
+    chosen = {name: getattr(args, name) for name in ("ties", "denominator") if getattr(args, name)}
+    convention = replace(CONVENTIONS[args.convention], **chosen)
     guide = guide_of(spec, args.device)
     features = features_of(photos.images, spec, guide)
     method, train = METHODS[args.method], photos.split.train
@@ -64,7 +66,7 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
     save_search(out, hasher, codes, photos.images, spec, key, tuned, about)
     # Scores are an extra: the model is there already, whatever becomes of them.
     if photos.labels is not None:
-        results = scores(photos, features, codes, args.method, args.seed)
+        results = scores(photos, features, codes, args.method, args.seed, convention)
         if len(results):
             print(results.to_string(index=False, float_format="{:.4f}".format))
             _write_frame(out / RESULTS, results)
@@ -73,7 +75,9 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
                 say(f"{best} finds more of what these labels call relevant: fit with --method {best} to use it")
 
 
-def scores(photos: Photos, features: np.ndarray, codes: np.ndarray, fitted: str, seed: int) -> pd.DataFrame:
+def scores(
+    photos: Photos, features: np.ndarray, codes: np.ndarray, fitted: str, seed: int, convention: Convention
+) -> pd.DataFrame:
     """Retrieval scores of the methods without tags, trained on the training photos' ``features`` (N, F), and of the
     ``codes`` (N, K) of the method ``fitted``: mAP over the whole ranking and its first 5,000, as in the article, and
     precision of the first ten.
@@ -87,13 +91,13 @@ def scores(photos: Photos, features: np.ndarray, codes: np.ndarray, fitted: str,
         return pd.DataFrame()
     others = [name for name in untaught() if METHODS[name].compared and name != fitted]
     say(f"scoring {len(queries)} queries against {', '.join(others)}")
-    rows = []
+    rows, options = [], {"ks": (5000,), "ns": (10,), "convention": convention}
     for name in (*others, fitted):
         try:
             found = codes
             if name != fitted:
                 found = estimator(name, bits, seed).fit(features[split.train]).transform(features)
-            score = evaluate(found[split.query], found[split.database], queries, database, ks=(5000,), ns=(10,))
+            score = evaluate(found[split.query], found[split.database], queries, database, **options)
         except ValueError as error:
             say(f"warning: not compared with {name}: {error}")
             continue

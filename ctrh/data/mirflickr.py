@@ -54,12 +54,12 @@ CROSS_MODAL = Protocol("cross-modal", 24, 2_000, 10_000, vocabulary="common", ta
 PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA, CROSS_MODAL)}
 
 
-def mirflickr(protocol: str = "article", queries: int | None = None, train: int | None = None) -> Photos:
+def mirflickr(protocol: str = "article", **numbers: int) -> Photos:
     """MIRFLICKR-25K below ``$CTRH_DATA``, split as ``splits/mirflickr.json`` there says, else by seed 0.
 
-    ``queries``, ``train``: in place of the protocol's.
+    ``numbers``: ``queries``, ``train`` or ``labels`` in place of the protocol's.
     """
-    chosen = choose(PROTOCOLS, protocol, queries, train)
+    chosen = choose(PROTOCOLS, protocol, **numbers)
     return read_mirflickr(data_dir(), chosen, split_file=shared_split("mirflickr"))[0]
 
 

@@ -52,12 +52,12 @@ CROSS_MODAL = Protocol("cross-modal", 21, 2_100, 10_500, "common", tagged="commo
 PROTOCOLS = {protocol.name: protocol for protocol in (ARTICLE, WSHRCA, CROSS_MODAL)}
 
 
-def nuswide(protocol: str = "article", queries: int | None = None, train: int | None = None) -> Photos:
+def nuswide(protocol: str = "article", **numbers: int) -> Photos:
     """NUS-WIDE below ``$CTRH_DATA``, split as ``splits/nuswide.json`` there says, else by seed 0.
 
-    ``queries``, ``train``: in place of the protocol's.
+    ``numbers``: ``queries``, ``train`` or ``labels`` in place of the protocol's.
     """
-    chosen = choose(PROTOCOLS, protocol, queries, train)
+    chosen = choose(PROTOCOLS, protocol, **numbers)
     return read_nuswide(data_dir(), chosen, split_file=shared_split("nuswide"))[0]
 
 

@@ -41,10 +41,16 @@ class Protocol:
 
 
 def choose(
-    protocols: Mapping[str, Protocol], name: str, queries: int | None = None, train: int | None = None
+    protocols: Mapping[str, Protocol],
+    name: str,
+    queries: int | None = None,
+    train: int | None = None,
+    labels: int | None = None,
 ) -> Protocol:
-    """The protocol ``name`` with other numbers of queries or training photos where they are given."""
+    """The protocol ``name`` with other numbers of queries, training photos or labels where they are given."""
     if name not in protocols:
         raise ValueError(f"no protocol is called {name!r}: choose one of {', '.join(protocols)}")
     chosen = protocols[name]
+    if labels not in (None, chosen.labels):
+        chosen = replace(chosen, labels=labels, photos=None)  # with other labels, other photos have one
     return replace(chosen, queries=queries or chosen.queries, train=train or chosen.train)

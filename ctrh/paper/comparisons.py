@@ -23,11 +23,11 @@ def comparison_runs(profile: Profile) -> list[Run]:
 
 
 def queries_at(scores: Scores, shares: Sequence[float]) -> list[int]:
-    """The queries at ``shares`` in [0, 1] of the way from the worst AP@all to the best, as positions; those
+    """The queries at ``shares`` in [0, 1] of the way from the worst AP@all to the best, as positions among all; those
     without a relevant item are left out, and of equal AP the earlier is the worse."""
     answerable = np.flatnonzero(scores.relevant > 0)
     order = answerable[np.argsort(scores.ap_all[answerable], kind="stable")]
-    return [int(order[round(share * (len(order) - 1))]) for share in shares]
+    return [int(scores.asked[order[round(share * (len(order) - 1))]]) for share in shares]
 
 
 def nearest(result: RunResult, queries: Sequence[int], count: int = 10) -> pd.DataFrame:

@@ -30,6 +30,7 @@ from ctrh.methods.deep import DeepHasher
 from ctrh.methods.fjsph import FJSPHConfig
 from ctrh.methods.registry import METHODS, compared
 from ctrh.paper.launch import ROOT, profile_file
+from ctrh.retrieval.metrics import OURS, Convention
 from ctrh.training import TrainConfig
 
 RATES = ROOT / "profiles" / "rates.csv"
@@ -79,7 +80,7 @@ def _name(x: Any) -> Any:
 class DataConfig(Checked):
     """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
 
-    ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`), with ``queries`` and ``train`` for its own.
+    ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`), with ``queries``, ``train`` and ``labels`` for its own.
     ``validation``: of its training photos alone (:func:`ctrh.data.validation.validation_photos`).
     ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are."""
 
@@ -90,6 +91,7 @@ class DataConfig(Checked):
     validation: bool = False
     noise: float | None = None
     protocol: str | None = None
+    labels: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -100,7 +102,7 @@ class DataConfig(Checked):
         if self.name not in DATASETS:
             Profile.current()  # in another process, which has not read the file that registers it
         sizes = {} if self.photos else {"queries": self.queries, "train": self.train}
-        chosen = {"protocol": self.protocol, **sizes}
+        chosen = {"protocol": self.protocol, "labels": self.labels, **sizes}
         photos = load_photos(self.name, **{x: value for x, value in chosen.items() if value is not None})
         if self.photos:
             photos = first_photos(photos, self.photos, self.queries, self.train)
@@ -190,7 +192,8 @@ class CrossConfig(Checked):
 
 @dataclass(frozen=True)
 class Profile(Checked):
-    """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr).
+    """All that the notebooks need to know. ``top``: the k of mAP@k (the article's 5000 is a fifth of MirFlickr);
+    ``convention``: what else mAP leaves open (:data:`ctrh.retrieval.metrics.CONVENTIONS` has those of public code).
 
     ``end_to_end``: train the backbone along, from pictures; else codes are learned on its features. ``words``: the
     baselines' word vectors. ``rates``: method, data set, and the factor on all learning rates of ``train`` there.
@@ -211,6 +214,7 @@ class Profile(Checked):
     methods: tuple[str, ...] = compared()
     words: TrainedVectors | StoredVectors = TrainedVectors()
     rates: tuple[tuple[str, str, float], ...] = ()
+    convention: Convention = OURS
     heads: int = 8
     ffn_ratio: int = 4
 

@@ -18,7 +18,7 @@ from ctrh.paper.keys import code_key, versions
 from ctrh.paper.profiles import DataConfig, DatasetSettings, Profile
 from ctrh.paper.tasks import HashingTask, InputConfig, TagConfig, hashing_task
 from ctrh.retrieval.codes import code_statistics, pack, unpack
-from ctrh.retrieval.metrics import Scores, evaluate
+from ctrh.retrieval.metrics import OURS, Convention, Scores, evaluate
 from ctrh.store import cache_dir, content_key, intact, stored_path
 from ctrh.training import TrainingDiverged
 
@@ -31,6 +31,7 @@ class Run:
     """One training and its evaluation. ``label`` names it in rows (a variant of an ablation), and is not content.
 
     ``settings``: the method's configuration. It and ``tags`` are None for methods that use neither; ``top``: the k of mAP@k.
+    ``convention``: of the scores.
     """
 
     profile: str
@@ -43,6 +44,7 @@ class Run:
     settings: Any
     top: int
     label: str = ""
+    convention: Convention = OURS
 
     @property
     def task(self) -> HashingTask:
@@ -70,7 +72,7 @@ class Run:
         encoded = time.perf_counter()
         query, database = codes[: len(split.query)], codes[len(split.query) :]
         relevance = task.labels[split.query], task.labels[split.database]
-        scores = evaluate(query, database, *relevance, ks=(self.top,), threads=1)
+        scores = evaluate(query, database, *relevance, ks=(self.top,), convention=self.convention, threads=1)
         return {
             **({"query_codes": pack(query), "database_codes": pack(database)} if query.dtype == bool else {}),
             **named("score", vars(scores)),
@@ -154,10 +156,11 @@ def make_run(
         raise ValueError(f"no method is called {method!r}: choose one of {', '.join(METHODS)}")
     chosen = profile.dataset(dataset)
     common = {"profile": profile.name, "data": chosen.data, "method": method, "bits": bits, "seed": seed}
+    common |= {"top": profile.top, "label": label, "convention": profile.convention}
     needs = METHODS[method].needs
     if not issubclass(METHODS[method], DeepHasher):
         inputs = InputConfig("guide" if needs == "features" else needs, profile.guide)
-        return Run(**common, inputs=inputs, tags=None, settings=None, top=profile.top, label=label)
+        return Run(**common, inputs=inputs, tags=None, settings=None)
     settings = settings or default_settings(method, profile, chosen)
     words = profile.words if needs == "words" else None
     refine = replace(chosen.refine, alpha=0.0) if needs == "concepts" else chosen.refine
@@ -167,8 +170,6 @@ def make_run(
         inputs=InputConfig(profile.backbone, profile.guide, profile.end_to_end),
         tags=TagConfig(variant, profile.guide, profile.finetune, refine, words),
         settings=replace(settings, bits=bits, train=replace(settings.train, seed=seed)),
-        top=profile.top,
-        label=label,
     )
 
 

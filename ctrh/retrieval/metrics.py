@@ -3,14 +3,13 @@
 What is counted, and what is done in the empty cases:
 
 - *Relevant*: shares at least one label. An image without labels is relevant to nothing.
-- *AP@k* sums the precisions at the relevant items inside the top k and divides by their number
-  (``denominator="hits"``, the convention of this field), or by min(k, relevant items in the database)
-  (``"possible"``). It is 0 when there are none, and *every* query counts in the mean. k beyond the database
-  means the whole ranking.
+- *AP@k* sums the precisions at the relevant items inside the top k and divides by their number; it is 0 when there
+  are none, and *every* query counts in the mean. k beyond the database means the whole ranking.
 - *P@N* divides by N, also when the database has fewer than N items.
 - *Recall* of a query without relevant items is 0; *precision* within a radius that holds no item is 0.
-- *Ties* (items at the same distance): ``"expected"`` gives the exact mean over all their orders, ``"stable"``
-  takes them in the order of the database. The derivations are in :mod:`ctrh.retrieval.ranking`.
+- *Ties* (items at the same distance): the exact mean over all their orders (:mod:`ctrh.retrieval.ranking`).
+
+Where published code does otherwise, a :class:`Convention` does, too.
 
 Numbers do not depend on the number of threads, and memory grows with the queries, the database and the wanted
 ranks, never with queries x database.
@@ -22,7 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numba
 import numpy as np
@@ -32,7 +31,8 @@ from ctrh.retrieval.codes import as_words, check_codes, pack
 from ctrh.retrieval.ranking import add_scores, count_groups, score_expected, score_stable
 
 Ties = Literal["expected", "stable"]
-Denominator = Literal["hits", "possible"]
+Denominator = Literal["hits", "possible", "first relevant"]
+Queries = Literal["all", "answerable"]
 
 # Points of the precision-recall curve by ranking: evenly spaced ranks, the first and the last place included.
 CURVE_POINTS = 201
@@ -43,9 +43,45 @@ PAIRS_A_THREAD = 2**18
 
 
 @dataclass(frozen=True)
+class Convention:
+    """What is open in "mAP"; the defaults are ours.
+
+    ``ties``: "expected", the mean over all orders of items at the same distance; "stable", in the order of the database.
+    ``denominator`` of AP@k: "hits", the relevant items inside the top k; "possible", min(k, relevant items in the database);
+    "first relevant", that too, with the precisions at the first k *relevant* items, wherever they are.
+    ``queries`` that are scored: "all"; "answerable", those with a relevant item in the database.
+    ``drop_last``: the whole ranking ends before its last item.
+    """
+
+    ties: Ties = "expected"
+    denominator: Denominator = "hits"
+    queries: Queries = "all"
+    drop_last: bool = False
+
+    def __post_init__(self) -> None:
+        for name, choices in (("ties", Ties), ("denominator", Denominator), ("queries", Queries)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name} must be one of {get_args(choices)}, got {getattr(self, name)!r}")
+
+
+OURS = Convention()
+# What public code prints. All of it sorts unstably a database in random order: its numbers are draws of which "expected" is the
+# mean. Where it prints NaN (WDHT: relevant items, but none in the top k; the last: none at all), WDHT's query has 0 here, and
+# the other is left out. WSHRCA has mAP@50000 in place of mAP@all on NUS-WIDE.
+CONVENTIONS = {
+    "ctrh": OURS,
+    "wshrca": OURS,
+    "deephash-pytorch": Convention(drop_last=True),  # topk = -1, of the data sets without a k
+    "wdht": Convention(queries="answerable"),
+    "clip-based-cross-modal-hash-first-k-relevant": Convention("expected", "first relevant", "answerable"),
+}
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of Q queries with K-bit codes; arrays only, so ``vars(scores)`` can be stored as it is.
 
+    ``asked`` (Q,): the queries that the convention counts, by their place among those given;
     ``ap_all`` (Q,) and ``ap_at`` (len(ks), Q): average precision of each query, over the whole ranking and
     the top ``ks``; ``relevant`` (Q,): relevant items in the database (0: the query scores 0 everywhere).
     Means over the queries: ``precision_at`` (len(ns),) at ranks ``ns``; ``curve_precision`` and
@@ -53,6 +89,7 @@ class Scores:
     and ``radius_recall`` (K+1,), of the items within Hamming distance 0..K.
     """
 
+    asked: np.ndarray
     ap_all: np.ndarray
     ks: np.ndarray
     ap_at: np.ndarray
@@ -84,8 +121,7 @@ def evaluate(
     *,
     ks: Iterable[int] = (5000,),
     ns: Iterable[int] = range(1, 1001),
-    ties: Ties = "expected",
-    denominator: Denominator = "hits",
+    convention: Convention = OURS,
     threads: int | None = None,
     device: str | None = None,
 ) -> Scores:
@@ -97,22 +133,25 @@ def evaluate(
     unless given. ``device``: where to count (:mod:`ctrh.retrieval.counting`), "cuda" for example; None: compiled, on the
     processor. The scores are the same; only those of expected ties can be had from counts alone.
 
-    Raises ``ValueError`` for other types, for shapes that do not fit, no queries, an empty database or ranks
-    below 1.
+    Raises ``ValueError`` for other types, for shapes that do not fit, no queries (or none that count), an empty database
+    or ranks below 1.
     """
     _check(query_codes, database_codes, query_labels, database_labels)
-    if ties not in ("expected", "stable"):
-        raise ValueError(f"ties must be 'expected' or 'stable', got {ties!r}")
-    if denominator not in ("hits", "possible"):
-        raise ValueError(f"denominator must be 'hits' or 'possible', got {denominator!r}")
+    expected = convention.ties == "expected"
     vectors = query_codes.dtype != np.bool_
-    if device is not None and (vectors or ties != "expected"):
+    if device is not None and (vectors or not expected):
         raise ValueError("cosines and ties='stable' need the order of the items: leave device out")
+    asked = np.arange(len(query_codes))
+    if convention.queries == "answerable":
+        asked = np.flatnonzero((query_labels & database_labels.any(axis=0)).any(axis=1))
+        if not len(asked):
+            raise ValueError("no query has a relevant item in the database")
+        query_codes, query_labels = query_codes[asked], query_labels[asked]
     queries, items = len(query_codes), len(database_codes)
     groups = items if vectors else query_codes.shape[1] + 1  # of items at the same distance
     ks, ns = _ranks("ks", ks), _ranks("ns", ns)
     curve_ranks = np.unique(np.linspace(1, items, CURVE_POINTS).round().astype(np.int64))
-    scored_ranks = np.minimum(np.append(ks, items), items)
+    scored_ranks = np.minimum(np.append(ks, max(1, items - convention.drop_last)), items)
     cuts = np.unique(np.concatenate([scored_ranks, np.minimum(ns, items), curve_ranks]))
     scored = np.isin(cuts, scored_ranks)
 
@@ -124,7 +163,7 @@ def evaluate(
         database = tuple(
             np.ascontiguousarray(as_words(pack(bits)).T) for bits in (database_codes, database_labels)
         )
-    over_hits = denominator == "hits"
+    over_hits, of_relevant = convention.denominator == "hits", convention.denominator == "first relevant"
     # Harmonic numbers up to a constant that differences cancel; a running sum would collect rounding.
     harmonic = digamma(np.arange(1, items + 2, dtype=np.float64))
     cut_of_rank = np.searchsorted(cuts, np.arange(1, items + 1)).astype(np.int32)
@@ -151,11 +190,11 @@ def evaluate(
         else:
             counts = np.empty((len(hits), groups, 2), dtype=np.int64)
             count_groups(codes[block], masks[block], *database, counts)
-        if vectors or ties == "expected":
-            score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions)
+        if vectors or expected:
+            score_expected(counts, cuts, scored, harmonic, over_hits, of_relevant, hits, precisions)
         else:
-            asked = codes[block], masks[block]
-            score_stable(counts, cuts, cut_of_rank, over_hits, *asked, *database, hits, precisions)
+            own = codes[block], masks[block], *database
+            score_stable(counts, cuts, cut_of_rank, over_hits, of_relevant, *own, hits, precisions)
         return block, counts, hits, precisions
 
     ap = np.empty((len(scored_ranks), queries))
@@ -170,6 +209,7 @@ def evaluate(
     radius_precision, radius_recall = (sums[:0] if vectors else sums for sums in by_radius)
     at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
     return Scores(
+        asked=asked,
         ap_all=ap[-1],
         ks=ks,
         ap_at=ap[:-1],

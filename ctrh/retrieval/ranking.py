@@ -28,11 +28,21 @@ items) as denominator it is a constant, and E[AP@k] = (S + E_m(n, r)) / min(k, r
 **Stable order.** Items of a group keep the database's order: a second sweep over the database places each
 item at rank N + (items of its group seen so far).
 
+**The first k relevant items** in place of the top k, divided by min(k, relevant items): all of the nearer groups,
+and of the group that holds the last one the first f. A relevant item at its place x + 1 is one of them where at
+most t = f - 1 of the x items before it are relevant; H, their number, is hypergeometric, so that these add up to
+
+    sum_{x=0..n-1} (r/n) ((R + 1) F_x + G_x) / (N + x + 1),     F_x = P(H <= t),  G_x = E[H; H <= t].
+
+One more item, relevant with probability q = (r-1-H)/(n-1-x), turns P(H = t) = p into t + 1 with q_t:
+F_{x+1} = F_x - q_t p and G_{x+1} = G_x + ((r-1) F_x - G_x)/(n-1-x) - (t + 1) q_t p.
+
 Compiled functions that call each other stay in one file: numba notices changes of a cached function's own file only.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numba
@@ -183,12 +193,31 @@ def cut_average_precision(harmonic, nearer_sum, before, relevant_before, items, 
 
 
 @compiled
-def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
+def first_relevant_sum(before, relevant_before, items, relevant, first):
+    """The precisions at the ``first`` of a group's relevant items: the last sum of the module's text."""
+    n, r, t = items - 1, relevant - 1, first - 1
+    # P(H = t) by logarithms: it underflows for few items drawn.
+    least = math.lgamma(r + 1) - math.lgamma(t + 1) - math.lgamma(r - t + 1) + math.lgamma(n - r + 1) - math.lgamma(n + 1)
+    share, found, total = 1.0, 0.0, 0.0
+    for x in range(items):
+        total += ((relevant_before + 1) * share + found) / (before + x + 1)
+        if x < n:
+            passed = 0.0
+            if t <= x <= n - r + t:
+                p = least - math.lgamma(x - t + 1) - math.lgamma(n - r - x + t + 1) + math.lgamma(x + 1) + math.lgamma(n - x + 1)
+                passed = (r - t) / (n - x) * math.exp(p)
+            found += (r * share - found) / (n - x) - first * passed
+            share -= passed
+    return relevant / items * total
+
+
+@compiled
+def score_expected(counts, cuts, scored, harmonic, over_hits, of_relevant, hits, precisions):
     """Expected values for B queries, random order inside ties.
 
     ``cuts`` (J,) int64: ranks, ascending, at most M; ``scored`` (J,) bool: where average precision is wanted.
     Fills ``hits`` (B, J): expected relevant items in the top cuts[j], and ``precisions`` (B, J): expected
-    AP@cuts[j], 0 where it is not wanted.
+    AP@cuts[j], 0 where it is not wanted. ``of_relevant``: over the first cuts[j] relevant items.
     """
     precisions[:] = 0
     for q in range(len(counts)):
@@ -196,10 +225,17 @@ def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
         before = 0
         relevant_before = 0
         nearer_sum = 0.0
+        i = 0 if of_relevant and all_relevant > 0 else len(cuts)
         j = 0
         for d in range(counts.shape[1]):
             relevant = counts[q, d, 1]
             items = counts[q, d, 0] + relevant
+            while i < len(cuts) and min(cuts[i], all_relevant) <= relevant_before + relevant:
+                if scored[i]:
+                    wanted = min(cuts[i], all_relevant)
+                    inside = first_relevant_sum(before, relevant_before, items, relevant, wanted - relevant_before)
+                    precisions[q, i] = (nearer_sum + inside) / wanted
+                i += 1
             while j < len(cuts) and cuts[j] <= before + items:
                 places = cuts[j] - before
                 hits[q, j] = relevant_before + places * relevant / items
@@ -207,7 +243,7 @@ def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
                     precisions[q, j] = cut_average_precision(
                         harmonic, nearer_sum, before, relevant_before, items, relevant, places
                     )
-                elif scored[j] and all_relevant > 0:
+                elif scored[j] and all_relevant > 0 and not of_relevant:
                     inside = precision_sum(harmonic, before, relevant_before, items, relevant, places)
                     precisions[q, j] = (nearer_sum + inside) / min(cuts[j], all_relevant)
                 j += 1
@@ -218,11 +254,12 @@ def score_expected(counts, cuts, scored, harmonic, over_hits, hits, precisions):
 
 @compiled
 def score_stable(
-    counts, cuts, cut_of_rank, over_hits, codes, masks, database_codes, database_masks, hits, precisions
+    counts, cuts, cut_of_rank, over_hits, of_relevant, codes, masks, database_codes, database_masks, hits, precisions
 ):
     """The same as :func:`score_expected`, at all cuts, for ties in the database's order.
 
-    ``cut_of_rank`` (M,): for rank p, at p - 1, the first j with p <= cuts[j].
+    ``cut_of_rank`` (M,): for rank p, at p - 1, the first j with p <= cuts[j]. ``of_relevant``: precisions count at the first
+    cuts[j] relevant items, wherever they are.
     """
     items = database_codes.shape[1]
     cells = np.empty(TILE, dtype=np.uint32)
@@ -243,9 +280,9 @@ def score_stable(
                 placed[d] += 1
                 if cells[i] & 1:
                     found[d] += 1
-                    j = cut_of_rank[placed[d] - 1]
-                    hits[q, j] += 1
-                    precisions[q, j] += found[d] / placed[d]
+                    hits[q, cut_of_rank[placed[d] - 1]] += 1
+                    place = found[d] if of_relevant else placed[d]
+                    precisions[q, cut_of_rank[place - 1]] += found[d] / placed[d]
         all_relevant = counts[q, :, 1].sum()
         for j in range(1, len(cuts)):
             hits[q, j] += hits[q, j - 1]

@@ -27,7 +27,7 @@ def run(args: Namespace) -> None:
     prepare_cache()
     read, protocols, archives, below = READERS[args.dataset]
     folder = Path(args.folder)
-    protocol = choose(protocols, args.protocol, args.queries, args.train)
+    protocol = choose(protocols, args.protocol, args.queries, args.train, args.labels)
     if args.download:
         folder.mkdir(parents=True, exist_ok=True)
     elif not folder.is_dir():

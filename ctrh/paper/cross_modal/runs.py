@@ -18,7 +18,7 @@ from ctrh.paper.profiles import CrossData
 from ctrh.paper.runs import SCORING, Run, average_precisions, named, part, trained
 from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.codes import pack, unpack
-from ctrh.retrieval.metrics import Scores, evaluate
+from ctrh.retrieval.metrics import OURS, Convention, Scores, evaluate
 from ctrh.store import cache_dir, content_key
 
 DIRECTIONS = {"i2t": ("image", "text"), "t2i": ("text", "image")}  # who asks, and what is found
@@ -38,6 +38,7 @@ class CrossRun:
     settings: FJSPHConfig | None = None
     ctrh: Run | None = None
     reading: str = ""
+    convention: Convention = OURS
 
     @property
     def task(self) -> Pairs:
@@ -58,7 +59,7 @@ class CrossRun:
         codes, history = learn(self, pairs)
         arrays = named("codes", {side: pack(codes[side]) for side in codes}) | named("history", history)
         for direction in DIRECTIONS:
-            arrays |= named(direction, vars(scored(codes, pairs, direction, pairs.split.database, self.ks)))
+            arrays |= named(direction, vars(scored(codes, pairs, direction, pairs.split.database, self.convention, self.ks)))
         return arrays
 
     def result(self, key: str, arrays: Mapping[str, np.ndarray]) -> CrossResult:
@@ -88,11 +89,12 @@ def learn(run: CrossRun, pairs: Pairs) -> tuple[dict[str, np.ndarray], pd.DataFr
     return {"image": hasher.encode(image), "text": hasher.encode_text(text), "words": asking}, history
 
 
-def scored(codes: Mapping[str, np.ndarray], pairs: Pairs, direction: str, database: np.ndarray, ks=()) -> Scores:
+def scored(codes: Mapping[str, np.ndarray], pairs: Pairs, direction: str, database: np.ndarray, convention: Convention, ks=()) -> Scores:
     """The queries of one modality against the rows ``database`` of the other."""
     (asks, found), query = DIRECTIONS[direction], pairs.split.query
     relevance = pairs.labels[query], pairs.labels[database]
-    return evaluate(codes[asks][query], codes[found][database], *relevance, ks=ks, ns=(1,), threads=1)
+    options = {"ks": ks, "ns": (1,), "convention": convention, "threads": 1}
+    return evaluate(codes[asks][query], codes[found][database], *relevance, **options)
 
 
 class View(NamedTuple):
@@ -125,7 +127,7 @@ class CrossResult(NamedTuple):
         for direction, scores in self.scores.items():
             metrics = average_precisions(scores)
             if unseen:
-                metrics = {"map_unseen": scored(self.codes, pairs, direction, pairs.unseen).ap_all}
+                metrics = {"map_unseen": scored(self.codes, pairs, direction, pairs.unseen, run.convention).ap_all}
             for metric, ap in metrics.items():
                 values = {"metric": metric, "value": 100 * ap.mean(), "ap": 100 * ap}
                 rows.append({**about, "direction": direction, **values})

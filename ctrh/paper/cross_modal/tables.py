@@ -83,7 +83,8 @@ def fjsph_run(profile: Profile, data: CrossData, bits: int, seed: int, variant: 
     losses = replace(base.losses, weights=weights, **variant.losses)
     train = replace(base.train, seed=seed)
     settings = replace(base, bits=bits, losses=losses, train=train, **variant.settings)
-    return CrossRun(data, FULL.label, bits, seed, features, profile.cross.ks, variant.label, settings)
+    about = data, FULL.label, bits, seed, features, profile.cross.ks, variant.label, settings
+    return CrossRun(*about, convention=profile.convention)
 
 
 def comparison_runs(profile: Profile) -> list[CrossRun]:
@@ -98,7 +99,8 @@ def comparison_runs(profile: Profile) -> list[CrossRun]:
         for kind in method.guides:
             name = method.name
             label = f"{name} ({kind})" if len(method.guides) > 1 else name
-            run = CrossRun(data, name, bits, seed, feature_config(profile, kind), cross.ks, label)
+            about = data, name, bits, seed, feature_config(profile, kind), cross.ks, label
+            run = CrossRun(*about, convention=profile.convention)
             if method.needs == "pairs":
                 runs.append(run)
             elif seed in profile.seeds:

@@ -93,7 +93,7 @@ def photo_queries(results: Sequence[RunResult], queries: Sequence[int], found: i
     frames = []
     for result in results:
         run, rows = result.run, nearest(result, queries, found)
-        precision = dict(zip(run.task.split.query[list(queries)], result.scores.ap_all[list(queries)]))
+        precision = dict(zip(run.task.split.query[result.scores.asked], result.scores.ap_all))
         about = {"dataset": run.data.name, "method": run.method, "bits": run.bits}
         frames.append(rows.assign(**about, ap=rows["query"].map(precision))[COLUMNS])
     return pd.concat(frames, ignore_index=True)
