@@ -107,6 +107,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_changes(commands)
     _add_export(commands)
     _add_refine(commands)
+    _add_tag(commands)
     _add_data(commands)
     return parser
 
@@ -157,6 +158,7 @@ def _add_fit(commands) -> None:
         "--denominator", choices=("hits", "possible"), help="of AP@k: relevant photos in the top k, or min(k, all of them)"
     )
     _add_guide(command)
+    _add_alpha(command)
 
 
 def _add_search(commands) -> None:
@@ -218,6 +220,24 @@ def _add_refine(commands) -> None:
         help="write them beside the photos, as photo.jpg.xmp; photos and other programs' sidecars stay as they are",
     )
     _add_folder(command)
+    _add_guide(command)
+    _add_alpha(command)
+
+
+def _add_tag(commands) -> None:
+    command = _command(
+        commands,
+        "tag",
+        "propose tags for photos that have none",
+        "Prints the words that the guide finds most probable for each photo without tags, with their probabilities: "
+        "shares of one among all words that there are to choose from.",
+    )
+    command.add_argument("folder", metavar="FOLDER", help="holds pictures, perhaps in images/, and perhaps tags.csv")
+    command.add_argument("--words", metavar="FILE", help="words to choose from, one a line (default: the folder's tags)")
+    command.add_argument("-k", type=_whole(1), help="words a photo (default: 5, with --threshold any number)")
+    command.add_argument("--threshold", type=_share, help="least probability of a word")
+    command.add_argument("--all", action="store_true", help="also photos that have tags")
+    command.add_argument("--out", metavar="FILE.csv", help="also write a table like tags.csv")
     _add_guide(command)
 
 
@@ -323,13 +343,16 @@ def _add_guide(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--pretrained", help="weights of an open_clip model: tag or file")
     command.add_argument("--weights", metavar="DIR", help="folder to look for weights in")
+    command.add_argument("--device", type=_device, default="cpu", help="cpu (default) or cuda")
+
+
+def _add_alpha(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--alpha",
         type=_share,
         default=0.0,
         help="share of weights fine-tuned on the folder's tags, Eq. 2 (default: 0, no fine-tuning)",
     )
-    command.add_argument("--device", type=_device, default="cpu", help="cpu (default) or cuda")
 
 
 def _whole(least: int, most: int = sys.maxsize) -> Callable[[str], int]:

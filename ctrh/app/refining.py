@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.special import softmax
 
 from ctrh.app.inputs import say
-from ctrh.data.photos import Photos
+from ctrh.data.photos import Images, Photos
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.finetune import finetune
@@ -29,6 +31,17 @@ def refined(photos: Photos, guide: Guide, alpha: float) -> tuple[sp.csr_array, G
         tuned = finetune(guide, photos)
     say("refining the tags")
     return refine(photos, guide, RefineConfig(alpha=alpha), tuned), mixed_guide(guide, tuned, alpha)
+
+
+def likely_words(
+    guide: Guide, images: Images, words: Sequence[str], count: int, least: float
+) -> list[list[tuple[str, float]]]:
+    """For each picture at most ``count`` words of at least the probability ``least``, the most probable first: CLIP's
+    softmax over all ``words``."""
+    tokens = image_features(guide, images).class_token
+    shares = softmax(guide.scale * direct_scores(tokens, guide.text_features(words)), axis=1)  # (N, C)
+    best = np.argsort(-shares, axis=1, kind="stable")[:, :count]
+    return [[(words[c], float(row[c])) for c in order if row[c] >= least] for row, order in zip(shares, best)]
 
 
 def agreement(photos: Photos, guide: Guide) -> tuple[float, float]:
