@@ -103,6 +103,7 @@ def _alexnet(weights: Any) -> Parts:
 
 @register("resnet50")
 def _resnet50(weights: Any) -> Parts:
+    """Of torchvision's two sets of weights the second, its default: the article does not say which."""
     model, preprocess = _torchvision(zoo.resnet50, zoo.ResNet50_Weights.IMAGENET1K_V2, weights)
     model.fc = nn.Identity()
     return model, 2048, preprocess
