@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import open_clip
 import pytest
+import scipy.sparse as sp
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -76,6 +77,16 @@ def test_captions_join_the_tags_of_photos_that_have_any(tiny_photos):
     assert kept.tolist() == [2, 1]
     assert texts == ["A photo of a nikon", "A photo of a dog, cat"]  # the vocabulary's order
     assert captions(photos, np.array([0]))[1] == []
+
+
+def test_captions_take_a_tag_that_is_stored_twice_once_and_a_stored_false_not_at_all(tiny_photos):
+    shape, indptr = tiny_photos.tags.shape, np.full(len(tiny_photos) + 1, 4)
+    indptr[0] = 0
+    stored = sp.csr_array((np.array([True, True, False, True]), np.array([1, 0, 2, 1]), indptr), shape=shape)
+    photos = dataclasses.replace(tiny_photos, tags=stored)
+    kept, texts = captions(photos, np.array([1, 0]))
+    assert kept.tolist() == [0] and texts == [f"A photo of a {', '.join(photos.vocabulary[:2])}"]
+    assert photos.tags.nnz == 4
 
 
 def test_training_pixels_are_what_the_guide_sees(tiny_guide, tiny_photos):

@@ -114,6 +114,32 @@ def test_tags_to_keep_by_hand():
     assert counts.tolist() == [2, 1, 2, 0, 1]
 
 
+def test_a_tag_that_is_stored_twice_counts_once():
+    columns, rows = np.array([0, 0, 1, 3, 3, 2]), np.array([0, 4, 5, 6])
+    stored = np.array([True, True, True, False, True, True])
+    tags = sp.csr_array((stored, columns, rows), shape=(3, 4))
+    assert tags_to_keep(tags, np.array([True, True, False, False])).tolist() == [2, 1, 1]
+    assert tags.nnz == 6  # what came in is as it was
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e30])
+@pytest.mark.parametrize("dtypes", [(torch.bfloat16,) * 3, (torch.float16, torch.float32, torch.float64), (torch.float32,) * 3])
+def test_scores_of_any_precision_and_length_are_float32(dtypes, scale):
+    generator = torch.Generator().manual_seed(3)
+    token, mean, text = (torch.randn(n, 16, generator=generator) for n in (4, 4, 9))
+    mean = mean / 16
+    token, mean, text = (part.to(kind) for part, kind in zip((token, mean, text), dtypes))
+    if token.dtype != torch.float16:  # which ends at 65,504
+        token, text = token * scale, text * scale
+    own, words = (part.double() / part.double().norm(dim=1, keepdim=True) for part in (token, text))
+    w = (2 * own @ words.T).exp()
+    products = w / w.mean(dim=1, keepdim=True) * (mean.double() @ words.T)
+    expected = products - products.mean(dim=1, keepdim=True)
+    for scores, wanted in ((tag_scores(token, mean, text), expected), (direct_scores(token, text), own @ words.T)):
+        assert scores.dtype == np.float32
+        np.testing.assert_allclose(scores, wanted.numpy(), rtol=0, atol=1e-6)
+
+
 def test_best_tags_by_hand():
     scores = np.array(
         [

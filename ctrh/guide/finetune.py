@@ -87,7 +87,10 @@ def captions(photos: Photos, indices: np.ndarray, template: str = TEMPLATE) -> t
         written = [index for index in np.asarray(indices).tolist() if photos.texts[index]]
         return np.array(written, dtype=np.int64), [photos.texts[index] for index in written]
     tags = photos.tags[indices]
-    rows = [sorted(tags.indices[start:end]) for start, end in zip(tags.indptr, tags.indptr[1:], strict=False)]
+    # Stored twice, a tag is one tag, and a stored False is none.
+    tags.sum_duplicates()
+    tags.eliminate_zeros()
+    rows = [tags.indices[start:end].tolist() for start, end in zip(tags.indptr, tags.indptr[1:], strict=False)]
     texts = [fill(template, ", ".join(photos.vocabulary[column] for column in row)) for row in rows if row]
     return np.asarray(indices)[[bool(row) for row in rows]], texts
 

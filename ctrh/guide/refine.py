@@ -70,20 +70,23 @@ def tag_scores(
     unweighted products.
     """
     text = _unit(text)
-    w = tag_weights(tag_distribution(torch.as_tensor(class_token), text, tau))  # Eq. (5), (6): (N, C)
-    products = torch.as_tensor(mean_token) @ text.T  # Eq. (4), contracted
+    w = tag_weights(tag_distribution(_unit(class_token), text, tau))  # Eq. (5), (6): (N, C)
+    products = torch.as_tensor(mean_token).float() @ text.T  # Eq. (4), contracted
     redundant = (w * products).mean(dim=1, keepdim=True)  # Eq. (7), contracted, (N, 1)
     return ((w * products if weighted else products) - redundant).numpy()  # Eq. (8)
 
 
 def _unit(vectors: np.ndarray) -> Tensor:
-    return normalize(torch.as_tensor(vectors), dim=1)
+    # In double precision: the squares of large float32 numbers overflow, and half precision would round the cosines.
+    return normalize(torch.as_tensor(vectors).double(), dim=1).float()
 
 
 def tags_to_keep(tags: sp.csr_array, common: np.ndarray) -> np.ndarray:
     """Eq. (3). tags: (N, C) bool, common: (C,) bool -> K_i (N,) int64: |T_i ∩ T_common| if that is > 0, else
     |T_i|."""
-    ones = sp.csr_array(tags, dtype=bool).astype(np.int64)
+    once = sp.csr_array(tags, dtype=bool, copy=True)
+    once.sum_duplicates()  # a tag that is stored twice is one tag
+    ones = once.astype(np.int64)
     shared = ones @ np.asarray(common, dtype=np.int64)
     return np.where(shared > 0, shared, ones.sum(axis=1))
 
