@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,14 @@ from ctrh.data.vocabulary import tag_matrix
 from ctrh.guide import word_vectors as module
 from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.refine import RefineConfig
-from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, spellings, tag_lists, word_vectors
+from ctrh.guide.word_vectors import (
+    SentenceVectors,
+    StoredVectors,
+    TrainedVectors,
+    spellings,
+    tag_lists,
+    word_vectors,
+)
 from ctrh.paper import tasks
 from ctrh.paper.profiles import DataConfig, GuideConfig
 from ctrh.paper.tasks import InputConfig, TagConfig, hashing_task
@@ -168,3 +176,22 @@ def test_a_problem_has_no_tag_without_a_vector(photos, stored, monkeypatch):
     known = word_vectors(photos, stored).known
     np.testing.assert_array_equal(task.tags.toarray(), photos.tags.toarray() * known)
     np.testing.assert_array_equal(task.text, word_vectors(photos, stored).vectors)
+
+
+def test_sentence_vectors_come_from_the_package_once(tiny_photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("CTRH_CACHE", str(tmp_path))
+    asked = []
+
+    class Encoder:
+        def encode(self, words, **options):
+            asked.append((len(words), options["normalize_embeddings"]))
+            return np.eye(len(words), 4, dtype=np.float32)
+
+    package = SimpleNamespace(load_model=lambda device: Encoder())
+    monkeypatch.setitem(sys.modules, "a_package", package)
+    for _ in range(2):
+        found = word_vectors(tiny_photos, SentenceVectors("a-package"))
+    assert asked == [(len(tiny_photos.vocabulary), True)] and found.known.all()
+    np.testing.assert_array_equal(found.vectors, np.eye(len(tiny_photos.vocabulary), 4))
+    with pytest.raises(ModuleNotFoundError, match="pip install no-such-package"):
+        word_vectors(tiny_photos, SentenceVectors("no-such-package"))

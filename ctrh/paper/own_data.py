@@ -13,10 +13,15 @@ from ctrh.paper.tasks import InputConfig
 
 
 def runs(profile: Profile, backbone: str) -> list[Run]:
-    """Every method at every length and seed, all on the features of the same ``backbone``."""
-    names = [settings.data.name for settings in profile.datasets]
-    wanted = product(names, profile.methods, profile.bits, profile.seeds)
-    return [replace(make_run(profile, *run), inputs=InputConfig(backbone, profile.guide)) for run in wanted]
+    """Every method at every length and seed, all on the features of the same ``backbone``; where that is not the guide's,
+    CTRH too reads the profile's word vectors, so that all are taught by the same text."""
+    planned = []
+    for settings, *rest in product(profile.datasets, profile.methods, profile.bits, profile.seeds):
+        run = make_run(profile, settings.data.name, *rest)
+        if backbone != "guide" and run.tags and run.tags.variant != "concepts":
+            run = replace(run, tags=replace(run.tags, words=profile.words))
+        planned.append(replace(run, inputs=InputConfig(backbone, profile.guide)))
+    return planned
 
 
 def write_tables(profile: Profile) -> None:

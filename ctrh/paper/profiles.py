@@ -24,7 +24,7 @@ from ctrh.guide.finetune import FinetuneConfig
 from ctrh.guide.flip import FlipConfig
 from ctrh.guide.names import SMALL
 from ctrh.guide.refine import RefineConfig
-from ctrh.guide.word_vectors import StoredVectors, TrainedVectors
+from ctrh.guide.word_vectors import SentenceVectors, StoredVectors, TrainedVectors
 from ctrh.losses import LossConfig
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.fjsph import FJSPHConfig
@@ -212,7 +212,7 @@ class Profile(Checked):
     cross: CrossConfig
     bits: tuple[int, ...] = (16, 32, 48, 64)
     methods: tuple[str, ...] = compared()
-    words: TrainedVectors | StoredVectors = TrainedVectors()
+    words: TrainedVectors | StoredVectors | SentenceVectors = TrainedVectors()
     rates: tuple[tuple[str, str, float], ...] = ()
     convention: Convention = OURS
     heads: int = 8

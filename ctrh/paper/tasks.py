@@ -16,7 +16,7 @@ from ctrh.guide.clip import Guide
 from ctrh.guide.features import concept_distribution, image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, replaced_tags, tags_to_keep
-from ctrh.guide.word_vectors import StoredVectors, TrainedVectors, word_vectors
+from ctrh.guide.word_vectors import AnyVectors, word_vectors
 from ctrh.paper.profiles import DataConfig, GuideConfig
 from ctrh.store import cached_arrays, content_key
 
@@ -46,7 +46,7 @@ class TagConfig:
     guide: GuideConfig
     finetune: FinetuneConfig
     refine: RefineConfig
-    words: TrainedVectors | StoredVectors | None = None
+    words: AnyVectors | None = None
 
     def __post_init__(self) -> None:
         if self.variant not in (*VARIANTS, "concepts"):
