@@ -60,7 +60,7 @@ def test_what_reads_tags_is_counted_in_training_alone():
 
 def test_every_deep_method_is_measured_as_the_article_has_it():
     found = {x.method: x for x in article_candidates(PAPER)}
-    assert set(found) == {"WDHT", "MGRN", "EWSH", "WSHRCA", "CTRH"}
+    assert set(found) == {"WDHT", "MGRN", "EWSH", "WSHRCA", "UHSCM", "CTRH"}
     assert {x.settings.bits for x in found.values()} == {64}
     assert found["CTRH"].text == (1386, 512) and found["WDHT"].text == (1386, 300)
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from deep_problem import TRAIN, assert_learns, assert_repeats_and_saves, assert_resumes, three_subjects
 
-from ctrh.methods.ewsh import EWSH, EWSHConfig, nearest, tag_relevance
+from ctrh.methods.ewsh import EWSH, EWSHConfig, nearest, neighbour_votes, tag_relevance
 from ctrh.network import NO_TAG, padded_tags
 
 CONFIG = EWSHConfig(bits=8, hidden=12, rounds=2, neighbours=5, train=TRAIN)
@@ -36,6 +37,17 @@ def relevance_by_loop(tag_ids: list, neighbours: list, words: int) -> np.ndarray
         if tags:
             relevance[i] /= relevance[i, : len(tags)].mean()
     return relevance
+
+
+def test_votes_are_counted_one_by_one():
+    generator = np.random.default_rng(0)
+    features, tags = generator.normal(size=(13, 4)), generator.random((13, 5)) < 0.4
+    votes, by_chance = neighbour_votes(sp.csr_array(tags), nearest(torch.from_numpy(features), 4))
+    for i in range(13):
+        others = [j for j in range(13) if j != i]
+        others.sort(key=lambda j: -features[i] @ features[j] / np.linalg.norm(features[j]))
+        assert votes.toarray()[i].tolist() == [sum(bool(tags[j, c]) for j in others[:4]) for c in range(5)]
+    assert by_chance.tolist() == pytest.approx([4 * sum(map(bool, tags[:, c])) / 13 for c in range(5)])
 
 
 def test_relevance_counts_votes_beyond_chance():

@@ -52,24 +52,30 @@ def nearest(x: Tensor, count: int) -> Tensor:
     return torch.cat(found)
 
 
+def neighbour_votes(tags: csr_array, neighbours: Tensor) -> tuple[csr_array, np.ndarray]:
+    """How many of an image's neighbours carry each tag, and how many would by chance, the share of all images that do.
+
+    Their difference is the tagRelevance of Li, Snoek, Worring, Learning social tag relevance by neighbor voting, IEEE TMM
+    2009 ("TagVote"); they count a user once, where he is known.  tags: (N, C), neighbours: (N, J) -> (N, C) CSR, (C,).
+    """
+    each, starts = neighbours.shape[1], np.arange(len(neighbours) + 1) * neighbours.shape[1]
+    links = (np.ones(neighbours.numel()), neighbours.numpy().ravel(), starts)
+    tags = tags.astype(float)
+    return csr_array(links, shape=(len(neighbours), len(neighbours))) @ tags, each * tags.mean(axis=0)
+
+
 def tag_relevance(tag_ids: Tensor, neighbours: Tensor, words: int) -> Tensor:
     """max(1, votes - votes expected by chance) of each image's tags, divided by the image's mean.
 
-    Neighbour voting (Li, Snoek, Worring, IEEE TMM 2009): the votes are how many of an image's neighbours carry the
-    tag; by chance it would be the share of all images that do, so a tag of every image gains nothing from being seen
-    around. tag_ids: (N, M), neighbours: (N, J) -> (N, M), of mean 1 over an image's tags, 0 at ``NO_TAG``.
+    Of :func:`neighbour_votes`: a tag of every image gains nothing from being seen around. tag_ids: (N, M), neighbours: (N, J) -> (N, M), of mean 1 over an image's tags, 0 at ``NO_TAG``.
     """
     own = (tag_ids != NO_TAG).numpy()
     counts = own.sum(axis=1)
     rows, columns = np.repeat(np.arange(len(own)), counts), tag_ids.numpy()[own]
     tags = csr_array((np.ones(len(rows)), (rows, columns)), shape=(len(own), words))
-    each = neighbours.shape[1]
-    starts = np.arange(len(own) + 1) * each
-    ones = np.ones(neighbours.numel())
-    links = csr_array((ones, neighbours.numpy().ravel(), starts), shape=(len(own), len(own)))
-    votes = (links @ tags)[rows, columns]
+    votes, by_chance = neighbour_votes(tags, neighbours)
     relevance = np.zeros(own.shape)
-    relevance[own] = np.maximum(votes - each * tags.mean(axis=0)[columns], 1)
+    relevance[own] = np.maximum(votes[rows, columns] - by_chance[columns], 1)
     mean = relevance.sum(axis=1) / np.maximum(counts, 1)
     return torch.from_numpy(relevance / np.where(mean > 0, mean, 1)[:, None]).float()
 

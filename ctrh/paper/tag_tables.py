@@ -9,6 +9,7 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+import torch
 
 from ctrh.data.photos import Photos
 from ctrh.data.scenes.world import CONCEPTS
@@ -18,7 +19,7 @@ from ctrh.guide.features import image_features
 from ctrh.guide.inferred import top_tags
 from ctrh.guide.quality import r_precision, tag_quality
 from ctrh.guide.refine import best_tags, direct_scores, replaced_tags, scores_of, tags_to_keep
-from ctrh.guide.voting import neighbour_votes
+from ctrh.methods.ewsh import nearest, neighbour_votes
 from ctrh.paper.profiles import DatasetSettings, Profile
 from ctrh.paper.tasks import TagConfig, mixed_guide_of, photos_of, text_of
 
@@ -38,6 +39,7 @@ STATISTICS = {
     "most_used": "most used word, % of photos",
 }
 KINDS = ("user", "zero-shot", "fine-tuned", "ensembled")
+NEIGHBOURS = 100  # that vote on a photo's tags
 PREDICTIONS = ("direct", "removed", "removed, unweighted")
 # What is asked of the tags' precision, step by step: tags and prediction before, and after.
 STEPS = {
@@ -140,8 +142,10 @@ def quality_rows(profile: Profile, settings: DatasetSettings) -> pd.DataFrame:
     for kind, config in configs_by_guide(profile, settings).items():
         features = image_features(mixed_guide_of(settings.data, config), photos.images, train)
         if kind == "zero-shot":
-            votes = neighbour_votes(features.class_token, photos.tags[train])
-            judged["neighbours", "votes", np.nan] = tag_quality(best_tags(votes, counts), truth)
+            alike = nearest(torch.from_numpy(features.class_token), NEIGHBOURS)
+            votes, by_chance = neighbour_votes(photos.tags[train], alike)
+            voted = best_tags(votes.toarray() - by_chance, counts)
+            judged["neighbours", "votes", np.nan] = tag_quality(voted, truth)
         text = text_of(photos, settings.data, config)
         for prediction in PREDICTIONS:
             weighted = prediction != "removed, unweighted"

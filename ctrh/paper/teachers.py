@@ -10,7 +10,7 @@ import pandas as pd
 from ctrh.methods.registry import METHODS
 from ctrh.paper.effects import differences
 from ctrh.paper.profiles import Profile
-from ctrh.paper.runs import Run, RunResult, make_run
+from ctrh.paper.runs import Run, RunResult, default_settings, make_run
 from ctrh.paper.tables import over_seeds, save_texts
 from ctrh.paper.tasks import photos_of, tags_of, variants_of
 
@@ -62,7 +62,11 @@ def taught_runs(profile: Profile, dataset: str) -> list[Run]:
 def guided_run(profile: Profile, dataset: str, method: str, seed: int) -> Run:
     """``method`` taught as CTRH is, at CTRH's rates."""
     rates = at_equal_rates(profile, dataset, [method])
-    run = make_run(rates, dataset, method, profile.study.bits, seed, "replaced", label=f"{method}, {GUIDED}")
+    settings = default_settings(method, rates, rates.dataset(dataset))
+    if hasattr(settings, "heads"):  # those for word vectors need not divide the width of the guide's text
+        settings = replace(settings, heads=profile.heads)
+    label = f"{method}, {GUIDED}"
+    run = make_run(rates, dataset, method, profile.study.bits, seed, "replaced", settings, label)
     return replace(run, tags=replace(run.tags, words=None))
 
 
