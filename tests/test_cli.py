@@ -35,7 +35,7 @@ def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
     assert "the guide names" in said.err
     printed = said.out.split()
     results = pd.read_csv(fit.out / "results.csv")
-    assert results.method.tolist() == ["LSH", "SH", "ITQ", "CTRH"] and set(results.method) < set(printed)
+    assert results.method.tolist() == ["LSH", "SH", "PCA-RR", "ITQ", "CTRH"] and set(results.method) < set(printed)
     assert results[["mAP@all", "mAP@5000", "P@10"]].map(lambda value: 0 <= value <= 1).all(axis=None)
     assert len(pd.read_csv(fit.out / "history.csv")) == 2
 
@@ -226,7 +226,7 @@ def test_every_method_can_be_fitted_and_searched(method, fit, folder, capsys, tm
     assert fit("--method", method) == 0
     said = capsys.readouterr()
     results = pd.read_csv(fit.out / "results.csv")
-    assert set(results.method) == {"LSH", "SH", "ITQ", method}
+    assert set(results.method) == {"LSH", "SH", "PCA-RR", "ITQ", method}
     best = results.method[results["mAP@all"].idxmax()]
     assert (f"fit with --method {best}" in said.err) == (best != method)
     found = load_search(fit.out)
@@ -235,7 +235,7 @@ def test_every_method_can_be_fitted_and_searched(method, fit, folder, capsys, tm
     assert "fit with --method CTRH" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
     assert main(["search", str(fit.out), str(folder / "images" / "04.png")]) == 0
     assert int(printed_rows(capsys)[0][1]) == 0
-    if method in ("LSH", "SH", "ITQ"):
+    if method in ("LSH", "SH", "PCA-RR", "ITQ"):
         assert "no network" in failed(capsys, main(["export", str(fit.out), str(tmp_path / "encoder.pt2")]))
 
 

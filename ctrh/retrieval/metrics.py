@@ -129,8 +129,8 @@ def evaluate(
 
     ``query_codes`` (Q, K), ``database_codes`` (M, K), ``query_labels`` (Q, L), ``database_labels`` (M, L):
     all bool. Codes that are floating-point vectors instead are ranked by their cosine, the one with a zero vector being 0;
-    of equal cosines the earlier item comes first, and there is no radius to score within. ``ks``, ``ns``: ranks of mAP@k and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``)
-    unless given. ``device``: where to count (:mod:`ctrh.retrieval.counting`), "cuda" for example; None: compiled, on the
+    of equal cosines the earlier item comes first, and there is no radius to score within. ``ks``, ``ns``: ranks of mAP@k
+    and P@N. ``threads``: numba's number (``NUMBA_NUM_THREADS``) unless given. ``device``: where to count (:mod:`ctrh.retrieval.counting`), "cuda" for example; None: compiled, on the
     processor. The scores are the same; only those of expected ties can be had from counts alone.
 
     Raises ``ValueError`` for other types, for shapes that do not fit, no queries (or none that count), an empty database
@@ -206,7 +206,7 @@ def evaluate(
         relevant[block] = counts[:, :, 1].sum(axis=1)
         add_scores(counts, hits, *sums)
     hits_sum, recall_sum, *by_radius = sums
-    radius_precision, radius_recall = (sums[:0] if vectors else sums for sums in by_radius)
+    radius_precision, radius_recall = (found[:0] if vectors else found for found in by_radius)
     at_ns, at_curve = np.searchsorted(cuts, np.minimum(ns, items)), np.searchsorted(cuts, curve_ranks)
     return Scores(
         asked=asked,

@@ -12,7 +12,7 @@ from ctrh.app.model_folder import check_file, read_config
 
 def run(args: Namespace) -> None:
     method = read_config(Path(args.model))["method"]
-    if method in ("LSH", "SH", "ITQ"):
+    if method in ("LSH", "SH", "PCA-RR", "ITQ"):
         raise ValueError(f"{method} is no network that could be exported: fit with another --method")
     check_file(Path(args.out), "an encoder", ".pt2", ".onnx")
     # PyTorch takes seconds: only now, when what can be wrong with model and file has been said.
