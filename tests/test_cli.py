@@ -94,6 +94,13 @@ def test_search_by_text_asks_the_guide_that_the_hasher_learned_from(
     text = found.text_guide.text_features(vocabulary)
     np.testing.assert_allclose(found.hasher.network.text.numpy(), text, atol=1e-5)
     if alpha != "0":
+        assert main(["export", str(fit.out)]) == 0
+        with monkeypatch.context() as patch:
+            patch.setattr("ctrh.app.photo_search.load_search", None)  # which asks PyTorch
+            assert main(["search", str(fit.out), "--text", "red colour", "-k", "12"]) == 0
+        again = printed_rows(capsys)
+        assert [row[2] for row in again] == [row[2] for row in rows]
+        assert [float(row[1]) for row in again] == pytest.approx([float(row[1]) for row in rows], abs=2e-3)
         (fit.out / "guide.safetensors").write_bytes(b"half")
         assert "fit it again" in failed(capsys, main(["search", str(fit.out), "--text", "red"]))
 
@@ -203,7 +210,11 @@ def test_what_is_wrong_is_said_before_anything_slow_is_imported(folder, tmp_path
 
 def test_a_search_imports_what_it_needs():
     needless = {"pandas", "numba", "sklearn", "lightning_fabric", "matplotlib", "scipy.stats"}
-    script = f"import sys, ctrh.app.photo_search; assert not {needless} & set(sys.modules)"
+    script = (
+        "import sys, ctrh.app.words, ctrh.app.commands.search\n"
+        f"assert not {needless | {'torch', 'open_clip', 'faiss'}} & set(sys.modules)\n"
+        f"import ctrh.app.photo_search; assert not {needless} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
 
 

@@ -1,5 +1,6 @@
 """Exported encoders against the hashers that they were made of."""
 
+import json
 import sys
 
 import numpy as np
@@ -8,9 +9,13 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from ctrh.app.export import export_encoder, save_encoder
+from ctrh.app import words
+from ctrh.app.export import export_encoder, save_encoder, save_words
 from ctrh.backbones import load_backbone
+from ctrh.guide.clip import Guide
+from ctrh.guide.tokens import Tokenizer
 from ctrh.methods.ctrh import CTRH, CTRHConfig
+from ctrh.methods.text_codes import text_scores
 from ctrh.methods.wdht import WDHT, WDHTConfig
 from ctrh.training import TrainConfig
 
@@ -25,9 +30,10 @@ def backbone(tiny_guide):
     return load_backbone("guide", tiny_guide)
 
 
-def trained(hasher, inputs):
+def trained(hasher, inputs, text=None):
     tags = sp.csr_array(np.eye(3, dtype=bool)[np.arange(6) % 3])
-    hasher.fit(inputs, tags, np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32))
+    some = np.random.default_rng(0).standard_normal((3, 16)).astype(np.float32)
+    hasher.fit(inputs, tags, some if text is None else text)
     return hasher
 
 
@@ -69,6 +75,28 @@ def test_the_file_gives_the_same_codes_for_any_number_of_pictures(kind, read, ba
         assert codes.dtype == np.bool_
         np.testing.assert_array_equal(codes, hasher.encode(inputs[:count]))
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
+
+
+@pytest.mark.parametrize("text_length, weighting", [(None, True), (3.0, True), (None, False)])
+def test_words_are_scored_as_by_ctrh_itself(text_length, weighting, backbone, tiny_guide, pictures, tmp_path, monkeypatch):
+    features = features_of(backbone, pictures).numpy()
+    config = CTRHConfig(12, train=TRAIN, text_length=text_length, tag_weighting=weighting)
+    hasher = trained(CTRH(config), features, tiny_guide.text_features(["red", "sea", "sky"]))
+    save_words(hasher, tiny_guide, tmp_path / "words.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "words.onnx")
+    reads = json.loads(session.get_modelmeta().custom_metadata_map["tokenizer"])
+    codes = np.concatenate([hasher.encode(features)] * 2)
+    monkeypatch.setattr(words, "CODES_AT_ONCE", 2)
+    found = words.WordSearch(session, Tokenizer(**reads), codes, tuple("abcdefghijkl"), tmp_path)
+    expected = text_scores(hasher, codes, tiny_guide.text_features(["blue sky"]))[0]
+    answers = found.search_text("blue sky", 12)
+    assert [name for name, _ in answers] == ["abcdefghijkl"[i] for i in np.argsort(-expected, kind="stable")]
+    np.testing.assert_allclose([score for _, score in answers], np.sort(expected)[::-1], atol=1e-4)
+    with pytest.warns(UserWarning, match="longer than the guide reads"):
+        found.search_text("blue " * 100)
+    odd = Guide("odd", tiny_guide.model, tiny_guide.preprocess, lambda texts: tiny_guide.tokenizer(texts).flip(1))
+    with pytest.raises(ValueError, match="odd does not read texts as CLIP does"):
+        save_words(hasher, odd, tmp_path / "other.onnx")
 
 
 def test_what_cannot_be_exported_is_refused(backbone, pictures, tmp_path, monkeypatch):

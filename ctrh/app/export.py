@@ -1,8 +1,9 @@
-"""An encoder as one file that runs without this package: pictures in, codes out, for PyTorch or as ONNX."""
+"""Encoders as files that run without PyTorch or this package: pictures in, codes out; and words in, scores out."""
 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
+from torch.nn.functional import normalize
 
 from ctrh.backbones import Backbone
+from ctrh.guide.clip import TEMPLATE, Guide
+from ctrh.guide.tokens import MERGES, SPECIAL, Tokenizer
+from ctrh.methods.ctrh import CTRH
 from ctrh.methods.deep import DeepHasher
+from ctrh.methods.text_codes import TextSide
 from ctrh.store import replacing
 
 
@@ -88,14 +94,58 @@ def writer(path: str | Path) -> Callable[[ExportedProgram, Path], None]:
 
 
 def _write_onnx(program: ExportedProgram, path: Path) -> None:
-    import onnxruntime
-
     onnx = torch.onnx.export(
         program, dynamo=True, input_names=["pixels"], output_names=["codes"], verbose=False
     )
     onnx.save(path, external_data=False)
     (pixels,), _ = program.example_inputs
-    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    (codes,) = session.run(["codes"], {"pixels": pixels.numpy()})
+    (codes,) = _run(path, pixels=pixels)
     if not np.array_equal(codes, program.module()(pixels).numpy()):
         raise ValueError(f"the ONNX program gives other codes than the encoder: {path.suffix} is not written")
+
+
+class WordScores(nn.Module):
+    """cos(v, r) of a text and codes: tokens (1, L) int64, codes (N, K) float32 -> (N,)."""
+
+    def __init__(self, hasher: CTRH, guide: Guide) -> None:
+        super().__init__()
+        self.guide = copy.deepcopy(guide.model).cpu().eval()
+        self.guide.visual = nn.Identity()  # texts do without
+        self.text_side = TextSide(hasher)
+        self.mapping = copy.deepcopy(hasher._fitted().mapping).cpu()
+        self.requires_grad_(False)
+
+    def forward(self, tokens: Tensor, codes: Tensor) -> Tensor:
+        r = self.text_side(self.guide.encode_text(tokens))
+        return normalize(self.mapping(codes), dim=1) @ normalize(r, dim=1)[0]
+
+
+def save_words(hasher: CTRH, guide: Guide, path: str | Path) -> None:
+    """Writes what :mod:`ctrh.app.words` searches by. ``guide``: the one that ``hasher`` has learned its tags from.
+
+    Raises ``ValueError`` for a guide that does not read CLIP's tokens, and where the file gives other scores.
+    """
+    writer(path)
+    sentence = TEMPLATE.format("corgi, möwe & 2008")
+    tokens = guide.tokenizer([sentence])
+    reads = {"merges": int(tokens.max()) + 1 - SPECIAL, "context": tokens.shape[1]}
+    if reads["merges"] > MERGES or not np.array_equal(Tokenizer(**reads)([sentence]), tokens.numpy()):
+        raise ValueError(f"{guide.name} does not read texts as CLIP does: search by words needs PyTorch")
+    codes = (torch.arange(3 * hasher.config.bits).reshape(3, -1) % 5 < 2).float()
+    scores = WordScores(hasher, guide)
+    program = torch.export.export(scores, (tokens, codes), dynamic_shapes=(None, {0: Dim.DYNAMIC}))
+    onnx = torch.onnx.export(
+        program, dynamo=True, input_names=["tokens", "codes"], output_names=["scores"], verbose=False
+    )
+    onnx.model.metadata_props["tokenizer"] = json.dumps(reads)
+    onnx.save(path, external_data=False)
+    (found,) = _run(path, tokens=tokens, codes=codes)
+    if not np.allclose(found, scores(tokens, codes).numpy(), atol=1e-4):
+        raise ValueError("the ONNX program gives other scores than CTRH: it is not kept")
+
+
+def _run(path: str | Path, **inputs: Tensor) -> list[np.ndarray]:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return session.run(None, {name: value.numpy() for name, value in inputs.items()})

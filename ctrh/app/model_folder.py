@@ -5,18 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import Timeout
 
+from ctrh.retrieval.code_file import read_code_file
 from ctrh.store import content_key, file_lock, prepare_folder, replacing, sha256
 
 CONFIG, WEIGHTS = "config.json", "ctrh.safetensors"
 TUNED_GUIDE = "guide.safetensors"  # only where the guide was fine-tuned
-PARTS = WEIGHTS, TUNED_GUIDE
+WORDS = "words.onnx"  # what export has made for searching by words without PyTorch
+PARTS = WEIGHTS, TUNED_GUIDE, WORDS
 INDEX = "codes.index"  # names, digests and codes of the photos in one file: add, remove and update replace it alone
 TAGS, HISTORY, RESULTS = "tags.csv", "history.csv", "results.csv"  # for people; a search does without
 FILES = CONFIG, *PARTS, INDEX, TAGS, HISTORY, RESULTS
@@ -86,10 +89,29 @@ def begin(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
 
 
-def finish(out: Path, about: Mapping[str, Any]) -> None:
+def finish(out: Path, about: Mapping[str, Any], parts: Collection[str] = PARTS) -> None:
     """Writes the configuration, with the digests of the parts: from here on ``out`` is a model."""
-    digests = {name: sha256(out / name) for name in PARTS if (out / name).exists()}
+    digests = {name: sha256(out / name) for name in parts if (out / name).exists()}
     write_json(out / CONFIG, {"version": VERSION, **about, "files": digests})
+
+
+@contextlib.contextmanager
+def replacing_words(out: Path) -> Iterator[Path]:
+    """Yields the path to write ``WORDS`` to, which then belongs to the model; an interruption leaves a model without."""
+    about = json.loads((out / CONFIG).read_text(encoding="utf-8"))
+    with only_writer(out):
+        with replacing(out / WORDS) as temporary:
+            yield temporary
+            finish(out, about, [name for name in PARTS if name != WORDS])
+        finish(out, about)
+
+
+def read_photos(path: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
+    """What :func:`ctrh.app.photo_search.save_photos` wrote about the photos, and their packed codes (N, ceil(K/8))."""
+    about, parts = read_code_file(path / INDEX)
+    if about.get("hasher") != config["files"][WEIGHTS]:
+        raise ValueError(f"{path / INDEX} is damaged or of another fit than {WEIGHTS}: fit it again")
+    return about, parts["codes"]
 
 
 def read_config(path: Path) -> dict[str, Any]:

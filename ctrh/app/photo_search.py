@@ -23,7 +23,7 @@ from ctrh.guide.features import image_features
 from ctrh.methods.ctrh import CTRH
 from ctrh.methods.deep import DeepHasher
 from ctrh.methods.text_codes import text_scores
-from ctrh.retrieval.code_file import read_code_file, write_code_file
+from ctrh.retrieval.code_file import write_code_file
 from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.search import EXACT, HammingIndex
 from ctrh.store import replacing, sha256
@@ -146,13 +146,11 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
         )
     if text and TUNED_GUIDE in config["files"]:
         guide = guide.with_weights(load_file(path / TUNED_GUIDE))
-    about, parts = read_code_file(path / INDEX)
-    if about.get("hasher") != config["files"][WEIGHTS]:
-        raise ValueError(f"{path / INDEX} is damaged or of another fit than {WEIGHTS}: fit it again")
+    about, codes = model_folder.read_photos(path, config)
     return PhotoSearch(
         hasher=_load(path / WEIGHTS, config["method"]),
         backbone=backbone,
-        index=HammingIndex(parts["codes"], about["bits"]),
+        index=HammingIndex(codes, about["bits"]),
         names=tuple(about["photos"]),
         digests=tuple(about["photos"].values()),
         text_guide=guide if text else None,

@@ -18,11 +18,10 @@ from torch import Tensor, nn
 
 from ctrh.guide import small
 from ctrh.guide.names import SMALL, check_tower, wrong_tower
+from ctrh.guide.tokens import TEMPLATE, fill
 from ctrh.guide.weights import SHIPPED, check_file_activation, check_matches, find_weights, read_weights
 from ctrh.progress import progress
 from ctrh.store import content_key
-
-TEMPLATE = "A photo of a {}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,14 +198,6 @@ def _fill_weights(model: nn.Module, state: Mapping[str, Tensor], source: str) ->
     if broken:
         raise ValueError(f"{source} has weights that are not finite: {', '.join(broken[:5])}")
     model.load_state_dict(state)
-
-
-def fill(template: str, text: str) -> str:
-    """``text`` at the ``{}`` of ``template``; ``ValueError`` when there is not exactly one."""
-    before, mark, after = template.partition("{}")
-    if not mark or "{}" in after:
-        raise ValueError(f"the template needs exactly one {{}}, got {template!r}")
-    return before + text + after
 
 
 def _content(model: nn.Module, preprocess: Callable, tokenizer: Callable) -> str:

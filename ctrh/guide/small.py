@@ -6,32 +6,28 @@ convolutional stem, and the byte-pair vocabulary keeps its most frequent merges 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
 from open_clip.model import CLIP, CLIPTextCfg, CLIPVisionCfg
-from open_clip.tokenizer import SimpleTokenizer
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
+
+from ctrh.guide.tokens import Tokenizer
 
 WIDTH, MERGES, CONTEXT = 192, 3582, 32
 MEAN, STD = (0.45, 0.45, 0.45), (0.28, 0.28, 0.28)
 
 
-class SmallTokenizer(SimpleTokenizer):
+class SmallTokenizer(Tokenizer):
     """CLIP's byte-pair tokenizer without its rarer merges: 4,096 tokens instead of 49,408."""
 
-    def __init__(self, merges: int = MERGES) -> None:
-        super().__init__(context_length=CONTEXT)
-        pieces = list(self.encoder)
-        letters = len(pieces) - len(self.bpe_ranks) - len(self.all_special_ids)
-        specials = pieces[-len(self.all_special_ids) :]
-        self.encoder = {piece: i for i, piece in enumerate(pieces[: letters + merges] + specials)}
-        self.decoder = {i: piece for piece, i in self.encoder.items()}
-        self.bpe_ranks = dict(list(self.bpe_ranks.items())[:merges])
-        self.vocab_size = len(self.encoder)
-        self.all_special_ids = [self.encoder[piece] for piece in specials]
-        self.sot_token_id, self.eot_token_id = self.all_special_ids
+    def __init__(self) -> None:
+        super().__init__(MERGES, CONTEXT)
+
+    def __call__(self, texts: Sequence[str]) -> Tensor:
+        return torch.from_numpy(super().__call__(texts))
 
 
 class SmallGuide(NamedTuple):

@@ -11,7 +11,7 @@ import copy
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ctrh.methods.ctrh import CTRH
@@ -27,20 +27,29 @@ def text_representations(hasher: CTRH, text: np.ndarray) -> np.ndarray:
     length (``text_length``), texts get this very length. Without tag weighting r is the text's feature itself.
     Raises ``ValueError`` for another width.
     """
-    network = hasher._fitted()
-    width = network.text.shape[1]
+    width = hasher._fitted().text.shape[1]
     if text.ndim != 2 or text.shape[1] != width:
         raise ValueError(f"text has shape {text.shape}, expected (Q, {width})")
-    features = torch.as_tensor(np.asarray(text, dtype=np.float32))
-    if hasher.config.text_length is not None:
-        features = normalize(features, dim=1) * hasher.config.text_length
-    if network.weighting is None:
-        return features.numpy()
-    weighting = copy.deepcopy(network.weighting).cpu().eval()
     with torch.inference_mode():
+        return TextSide(hasher)(torch.as_tensor(np.asarray(text, dtype=np.float32))).numpy()
+
+
+class TextSide(nn.Module):
+    """:func:`text_representations` as a module: (Q, D) -> (Q, D)."""
+
+    def __init__(self, hasher: CTRH) -> None:
+        super().__init__()
+        self.length = hasher.config.text_length
+        self.weighting = copy.deepcopy(hasher._fitted().weighting)
+        self.cpu().eval()
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.length is not None:
+            features = normalize(features, dim=1) * self.length
+        if self.weighting is None:
+            return features
         # With one tag for each it does not matter which code asks.
-        r, _ = weighting(torch.zeros_like(features), features, torch.arange(len(features))[:, None])
-    return r.numpy()
+        return self.weighting(torch.zeros_like(features), features, torch.arange(len(features))[:, None])[0]
 
 
 def text_scores(hasher: CTRH, codes: np.ndarray, text: np.ndarray) -> np.ndarray:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from importlib.util import find_spec
 from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
 from ctrh.app.inputs import say
-from ctrh.app.model_folder import check_file, read_config
+from ctrh.app.model_folder import WORDS, check_file, read_config
 from ctrh.data.images import BadImageError, open_image, square
 from ctrh.store import replacing
 
@@ -16,9 +17,10 @@ TILE, CAPTION, COLUMNS = 160, 30, 6
 
 
 def run(args: Namespace) -> None:
-    method = read_config(Path(args.model))["method"]
-    if args.text is not None and method != "CTRH":
-        raise ValueError(f"{method} learns nothing about texts: search by a picture, or fit with --method CTRH")
+    model = Path(args.model)
+    config = read_config(model)
+    if args.text is not None and config["method"] != "CTRH":
+        raise ValueError(f"{config['method']} learns nothing about texts: search by a picture, or fit with --method CTRH")
     if args.sheet:
         check_file(Path(args.sheet), "a sheet", ".png", ".jpg", ".jpeg", ".webp")
     if args.text is not None:
@@ -26,9 +28,14 @@ def run(args: Namespace) -> None:
     else:
         query, title, measure = open_image(Path(args.query), args.query), "query", "distance"
     # PyTorch takes seconds: only now, when what can be wrong with model, query and sheet has been said.
-    from ctrh.app.photo_search import load_search
+    if args.text is not None and WORDS in config["files"] and find_spec("onnxruntime"):
+        from ctrh.app.words import load_words
 
-    found = load_search(args.model, text=args.text is not None)
+        found = load_words(model, config)
+    else:
+        from ctrh.app.photo_search import load_search
+
+        found = load_search(model, text=args.text is not None)
     if args.text is None:
         shown = [(str(distance), name) for name, distance in found.search(query, args.k)]
     else:
