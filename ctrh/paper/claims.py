@@ -150,15 +150,15 @@ def judge(claim: Claim, numbers: Numbers, error: float = ERROR) -> Outcome:
 
 def judged(claims: Sequence[Claim], numbers: Numbers) -> list[Outcome]:
     """:func:`judge` of all claims, the verdicts by Holm's procedure: with m of them open, what is decided at an error of
-    0.05 / m is decided; then the rest again, with a smaller m. Notes are of the last time; claims without an interval
-    cannot be wrong, and are not counted."""
+    0.05 / m is decided; then the rest again, with a smaller m. Claims without an interval cannot be wrong, and are not
+    counted."""
     outcomes = [judge(claim, numbers) for claim in claims]
     left = [number for number, outcome in enumerate(outcomes) if outcome.low <= outcome.high]
     decided = left
     while decided and left:
         again = {number: judge(claims[number], numbers, ERROR / len(left)) for number in left}
-        for number, (*_, verdict, note) in again.items():
-            outcomes[number] = outcomes[number]._replace(verdict=verdict, note=note)
+        for number, outcome in again.items():
+            outcomes[number] = outcomes[number]._replace(verdict=outcome.verdict)
         decided = [number for number, outcome in again.items() if outcome.verdict != OPEN]
         left = [number for number in left if number not in decided]
     return outcomes
