@@ -188,15 +188,15 @@ def load_search(path: str | Path, text: bool = False) -> PhotoSearch:
         )
     if text and TUNED_GUIDE in config["files"]:
         guide = guide.with_weights(load_file(path / TUNED_GUIDE))
-    about, codes = model_folder.read_photos(path, config)
+    about, parts = model_folder.read_photos(path, config)
     return PhotoSearch(
         hasher=_load(path / WEIGHTS, config["method"]),
         backbone=backbone,
-        index=HammingIndex(codes, about["bits"]),
+        index=HammingIndex(parts["codes"], about["bits"]),
         names=tuple(about["photos"]),
         digests=tuple(about["photos"].values()),
         text_guide=guide if text else None,
-        chance=None if about["least"] is None else Chance(parts["mean"], parts["std"], about["least"]),
+        chance=Chance.of(about, parts),
         folder=Path(about["folder"]),
     )
 

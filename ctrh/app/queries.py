@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,11 @@ class Chance:
     mean: np.ndarray
     std: np.ndarray
     least: float
+
+    @classmethod
+    def of(cls, about: Mapping[str, Any], parts: Mapping[str, np.ndarray]) -> Chance | None:
+        """What :func:`ctrh.app.photo_search.save_photos` wrote of it, None for a hasher that knows no words."""
+        return None if about["least"] is None else cls(parts["mean"], parts["std"], about["least"])
 
 
 def text_results(
