@@ -52,10 +52,12 @@ def rows(scores: list[float], used: int) -> pd.DataFrame:
 def test_a_trial_that_diverges_loses_to_the_others(monkeypatch):
     few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("CTRH",))
     diverged = TrainingDiverged("hinge", 1, 2, "lower the learning rates")
-    scores = SimpleNamespace(map_all=0.5)
-    fine = SimpleNamespace(scores=scores, rows=lambda: pd.DataFrame({"note": [""]}))
-    monkeypatch.setattr(selection, "attempts", lambda runs, jobs: [fine, diverged])
-    monkeypatch.setattr(selection, "_judged", lambda profile, result: 0.25)
+    run = next(iter(selection.trial_runs(few).values()))
+    split = photos_of(run.data).split
+    codes = {"query_codes": len(split.query), "database_codes": len(split.database)}
+    codes = {kind: np.eye(count, 8, dtype=bool) for kind, count in codes.items()}
+    fine = SimpleNamespace(run=run, rows=lambda: pd.DataFrame({"note": [""]}), **codes)
+    monkeypatch.setattr(selection, "attempts", lambda runs, jobs=None: [fine, diverged])
     trials = selection.trial_rows(few)
     assert trials["best"].tolist() == [True, False] and trials["note"].tolist() == ["", "diverged"]
 
@@ -71,7 +73,7 @@ def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():
     few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("ITQ", "WDHT", "CTRH"))
     trials = selection.trial_rows(few, jobs=1)
     assert len(trials) == 2 * len(SMOKE.study.factors)
-    assert (trials["validation"].between(0, 100) & trials["by_users"].between(0, 100)).all()
+    assert trials["validation"].between(-100, 100).all()
     for _, part in trials.groupby("method"):
         assert (
             part["best"].sum() == 1
@@ -86,3 +88,35 @@ def test_the_best_factors_are_written_beside_those_of_other_profiles(tmp_path, m
     assert path.read_text() == "profile,method,dataset,factor\ndemo,CTRH,scenes,300\nmine,CTRH,scenes,10\n"
     monkeypatch.setattr(profiles, "RATES", path)
     assert profiles.read_rates("mine") == (("CTRH", "scenes", 10.0),) and profiles.read_rates("paper") == ()
+
+
+def test_agreement_is_the_mean_correlation_of_codes_and_words():
+    rng = np.random.default_rng(0)
+    codes, words = rng.random((30, 16)) < 0.5, rng.random((30, 7)) < 0.3
+    words[:, 0] = codes[:, 0]
+    share, correlations = words[10:].mean(axis=0), []
+    for i in range(10):
+        similar = [sum(1 if a == b else -1 for a, b in zip(codes[i], codes[j])) for j in range(10, 30)]
+        told = [
+            sum((words[i, w] - p) * (words[j, w] - p) / np.sqrt(p * (1 - p)) for w, p in enumerate(share))
+            for j in range(10, 30)
+        ]
+        correlations.append(np.corrcoef(similar, told)[0, 1])
+    found = selection.agreement(codes[:10], codes[10:], words[:10], words[10:])
+    np.testing.assert_allclose(found, np.mean(correlations), rtol=1e-9)
+    assert selection.agreement(words[:10], words[10:], words[:10], words[10:]) > 0.5 > found > 0
+
+
+def test_codes_and_words_that_are_all_alike_agree_with_nothing():
+    same, words = np.ones((6, 8), dtype=bool), np.eye(6, 3, dtype=bool)
+    assert selection.agreement(same[:2], same[2:], words[:2], words[2:]) == 0
+    assert selection.agreement(np.eye(6, 8, dtype=bool), same, words, np.ones((6, 3), dtype=bool)) == 0
+
+
+def test_the_judge_is_checked_within_each_method_by_labels_of_training_photos():
+    few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("WDHT", "CTRH"))
+    trials = selection.trial_rows(few, jobs=1)
+    checked = selection.checked_rows(few, trials, jobs=1)
+    assert checked["method"].tolist() == ["WDHT", "CTRH"]
+    assert checked["correlation"].isin([-1, 1]).all()  # of two factors
+    assert (checked["lost"] >= 0).all() and ((checked["lost"] == 0) == (checked["correlation"] == 1)).all()

@@ -1,11 +1,15 @@
-"""How settings are chosen: for every method by the same trials, on training photos, by tags; never on the queries.
+"""How settings are chosen: for every method by the same trials, on training photos, by their users' words; never on the
+queries.
 
 What is tried is one number, by how much the published learning rates are multiplied (their ratios stay): the profile's
 batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
-on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`). Two photos are relevant
-to each other when the zero-shot guide gives them the same tag (Eq. 3-8), one of those that it gives most often; what
-the users themselves wrote is shown beside it, but says little about pictures. CTRH learns from the zero-shot guide's
-tags in these trials, since a guide that was fine-tuned on all training photos would know those that ask.
+on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`).
+
+What the judge may see: codes, the tags that users wrote, and the colours of the pictures, all of training photos. No
+label, no guide and no network; nor does it compare methods, so one that learns from the same users' tags gains nothing
+by it. The guide's tags, CTRH's own teachers, say nothing here. CTRH learns from the zero-shot guide's tags in these
+trials, since a guide that was fine-tuned on all training photos would have read the tags that judge. How far
+the judge can be trusted is shown by labels of the photos that ask (:func:`checked_rows`), which choose nothing.
 
 ``python -m ctrh.paper.selection --profile demo`` runs the trials and writes the best factors to ``profiles/rates.csv``.
 A method without a line there trains at the rates of the profile as they are.
@@ -21,11 +25,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ctrh.data.validation import judging_words
-from ctrh.guide.refine import ZERO_SHOT
 from ctrh.paper.profiles import RATES, Profile
-from ctrh.paper.runs import Run, RunResult, attempts, make_run
-from ctrh.paper.tasks import TagConfig, photos_of, tags_of
+from ctrh.paper.runs import Run, attempts, make_run
+from ctrh.paper.tasks import photos_of
 from ctrh.retrieval.metrics import evaluate
 from ctrh.store import replacing
 from ctrh.training import TrainingDiverged
@@ -46,15 +48,14 @@ def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
 
 
 def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
-    """One row a trial: mAP@all in percent by the guide's tags (``validation``) and ``by_users``; ``best`` of
-    its method and data set (of equal ones the smaller factor); a training that diverged has no mAP."""
+    """One row a trial: ``validation``, its :func:`agreement` in percent; ``best`` of its method and data set (of equal
+    ones the smaller factor); a training that diverged has none."""
     runs, rows = trial_runs(profile), []
     for (method, name, factor), result in zip(runs, attempts(runs.values(), jobs), strict=True):
-        row = {"dataset": name, "method": method, "factor": factor}
-        if isinstance(result, TrainingDiverged):
-            row |= {"validation": np.nan, "by_users": np.nan, "note": "diverged"}
-        else:
-            row |= {"validation": 100 * _judged(profile, result), "by_users": 100 * result.scores.map_all}
+        row = {"dataset": name, "method": method, "factor": factor, "validation": np.nan, "note": "diverged"}
+        if not isinstance(result, TrainingDiverged):
+            words = photos_of(result.run.data).relevant()
+            row["validation"] = 100 * agreement(result.query_codes, result.database_codes, *words)
             row["note"] = result.rows()["note"].iloc[0]
         rows.append(row)
     trials = pd.DataFrame(rows)
@@ -64,16 +65,43 @@ def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
     return trials.assign(best=trials.index.isin(best), used=used)
 
 
-def _judged(profile: Profile, result: RunResult) -> float:
-    """mAP@all by the zero-shot guide's tags, however many photos have one: labels are such words, sky and
-    people. A judge without them prefers codes that learned nothing (docs/reproduction_notes.md)."""
-    data = result.run.data
-    photos = photos_of(data)
-    asked = np.union1d(photos.split.query, photos.split.database)
-    tags = tags_of(photos, data, TagConfig("replaced", profile.guide, profile.finetune, ZERO_SHOT), asked)
-    relevance = tags[:, judging_words(tags, photos.split.database, most=1.0)].toarray()
-    query, database = relevance[photos.split.query], relevance[photos.split.database]
-    return evaluate(result.query_codes, result.database_codes, query, database).map_all
+def agreement(
+    query_codes: np.ndarray, database_codes: np.ndarray, query_words: np.ndarray, database_words: np.ndarray
+) -> float:
+    """Codes (Q, K) and (M, K), words (Q, W) and (M, W), all bool -> the mean over queries i of the correlation, over
+    the database j, of the codes' similarity with Σ_w (y_iw − p_w)(y_jw − p_w) / √(p_w(1 − p_w)); y is 1 where a photo
+    carries the word w, p_w its share of the database. 0 for a query whose codes are all equally far.
+
+    Words written by chance are as often on similar photos as on others: they add noise, but favour no codes.
+    """
+    share = database_words.mean(axis=0)
+    scale = np.sqrt(np.maximum(share * (1 - share), 1 / len(database_words)))
+    told = ((query_words - share) / scale) @ (database_words - share).T
+    # In float64, where whole numbers of bits are exact.
+    similar = (2.0 * query_codes - 1) @ (2.0 * database_codes - 1).T
+    told, similar = (x - x.mean(axis=1, keepdims=True) for x in (told, similar))
+    norms = np.linalg.norm(told, axis=1) * np.linalg.norm(similar, axis=1)
+    return float(((told * similar).sum(axis=1) / np.where(norms > 1e-9, norms, np.inf)).mean())
+
+
+def checked_rows(profile: Profile, trials: pd.DataFrame, jobs: int | None = None) -> pd.DataFrame:
+    """How well the judge orders the trials *within* a method, one row for each data set and method: Spearman's
+    ``correlation`` of ``validation`` with mAP@all by the labels of the same training photos, that mAP in percent at the
+    ``chosen`` factor and the ``best``, and the points ``lost``. It chooses nothing."""
+    truth = []
+    for result in attempts(trial_runs(profile).values(), jobs):
+        if isinstance(result, TrainingDiverged):
+            truth.append(np.nan)
+            continue
+        split, labels = photos_of(result.run.data).split, photos_of(replace(result.run.data, validation=False)).labels
+        scores = evaluate(result.query_codes, result.database_codes, labels[split.query], labels[split.database])
+        truth.append(100 * scores.map_all)
+    rows = []
+    for (name, method), part in trials.assign(truth=truth).groupby(["dataset", "method"], sort=False):
+        chosen, best = part.loc[part["best"], "truth"].item(), part["truth"].max()
+        row = {"dataset": name, "method": method, "correlation": part["validation"].corr(part["truth"], "spearman")}
+        rows.append(row | {"chosen": chosen, "best": best, "lost": best - chosen})
+    return pd.DataFrame(rows)
 
 
 def write_rates(profile: str, trials: pd.DataFrame, path: Path = RATES) -> None:
@@ -91,4 +119,4 @@ if __name__ == "__main__":
     profile = Profile.named(parser.parse_args().profile)
     trials = trial_rows(profile)
     write_rates(profile.name, trials)
-    print(trials.to_string())
+    print(trials.to_string(), checked_rows(profile, trials).round(2).to_string(), sep="\n\n")
