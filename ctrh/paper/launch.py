@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PROFILES = ("smoke", "demo", "paper", "openclipart")
+PROFILES = ("smoke", "demo", "full", "paper", "openclipart")
 # Written last, so that an interrupted set-up is known for what it is.
 MARKER = "ctrh-ready"
 
@@ -29,6 +29,7 @@ EPILOG = """\
 profiles:
   smoke   tiny subsets of the embedded data, for the tests: under 2 minutes
   demo    the embedded data, all tables and figures: minutes on a laptop without a GPU or network
+  full    all of the embedded data, longer trainings, five seeds: hours
   paper   MIRFLICKR-25K and NUS-WIDE with the article's own settings: needs --data and a GPU
   openclipart   the methods of Table 1 on drawings with their users' tags: needs --data (python -m ctrh data openclipart)
   FILE    NAME.py with what is other than in one of these (they are in profiles/), for example
