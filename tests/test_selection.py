@@ -19,17 +19,16 @@ from profiles.smoke import PROFILE as SMOKE
 
 def test_every_method_has_the_same_trials_and_differs_in_its_rates_alone():
     runs = selection.trial_runs(DEMO)
-    assert len(runs) == len(DEMO.learners) * len(DEMO.datasets) * len(DEMO.study.factors)
-    for (method, name, factor), run in runs.items():
-        assert run.data.validation and run.data.name == name and run.method == method
-        train = run.settings.train
-        assert train == replace(DEMO.train.faster(factor), seed=DEMO.seeds[0])
+    assert len(runs) == len(DEMO.learners) * len(DEMO.datasets) * len(DEMO.study.factors) * len(DEMO.seeds)
+    for (method, name, factor, seed), run in runs.items():
+        assert (run.data.validation, run.data.name, run.method) == (seed, name, method)
+        assert run.settings.train == replace(DEMO.train.faster(factor), seed=seed)
         assert run.tags.refine.alpha == 0
 
 
 def test_no_query_of_the_data_set_is_asked_and_none_of_its_labels_seen():
     run = next(iter(selection.trial_runs(SMOKE).values()))
-    held, whole = photos_of(run.data), photos_of(replace(run.data, validation=False))
+    held, whole = photos_of(run.data), photos_of(replace(run.data, validation=None))
     assert np.isin(held.split.query, whole.split.train).all()
     assert held.label_names != whole.label_names and set(held.label_names) <= set(whole.vocabulary)
 
@@ -73,7 +72,7 @@ def test_the_trials_of_a_profile_are_judged_and_one_of_each_method_is_best():
     few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("ITQ", "WDHT", "CTRH"))
     trials = selection.trial_rows(few, jobs=1)
     assert len(trials) == 2 * len(SMOKE.study.factors)
-    assert trials["validation"].between(-100, 100).all()
+    assert (trials["validation"].between(-100, 100) & trials["by_labels"].between(0, 100)).all()
     for _, part in trials.groupby("method"):
         assert (
             part["best"].sum() == 1
@@ -114,9 +113,15 @@ def test_codes_and_words_that_are_all_alike_agree_with_nothing():
 
 
 def test_the_judge_is_checked_within_each_method_by_labels_of_training_photos():
-    few = replace(SMOKE, datasets=SMOKE.datasets[:1], methods=("WDHT", "CTRH"))
-    trials = selection.trial_rows(few, jobs=1)
-    checked = selection.checked_rows(few, trials, jobs=1)
-    assert checked["method"].tolist() == ["WDHT", "CTRH"]
-    assert checked["correlation"].isin([-1, 1]).all()  # of two factors
-    assert (checked["lost"] >= 0).all() and ((checked["lost"] == 0) == (checked["correlation"] == 1)).all()
+    trials = pd.DataFrame(
+        {
+            "dataset": "scenes",
+            "method": ["WDHT"] * 3 + ["CTRH"] * 3,
+            "validation": [1.0, 2.0, 3.0, 1.0, 3.0, 2.0],
+            "by_labels": [40.0, 50.0, 60.0, 60.0, 45.0, 50.0],
+            "best": [False, False, True, False, True, False],
+        }
+    )
+    checked = selection.checked_rows(trials).set_index("method")
+    assert checked.loc["WDHT", ["correlation", "chosen", "best", "lost"]].tolist() == [1, 60, 60, 0]
+    assert checked.loc["CTRH", ["correlation", "chosen", "best", "lost"]].tolist() == [-1, 45, 60, 15]

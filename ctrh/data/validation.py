@@ -19,12 +19,12 @@ from ctrh.store import cached_arrays, content_key
 HELD_OUT = 0.2
 # What a word must have: photos that carry it; and in standard errors, company of another word more often than by
 # chance at least, and likeness in colour of the photos that carry it at most.
-CARRIERS, COMPANY, COLOURED = 5, 5.0, 3.0
+CARRIERS, COMPANY, COLOURED = 5, 4.0, 3.0
 NEIGHBOURS = 20
 
 
-def validation_photos(photos: Photos, share: float = HELD_OUT, seed: int = 0) -> Photos:
-    """The same photos, of which only those for training are used: ``share`` of them as queries, the rest as database
+def validation_photos(photos: Photos, seed: int = 0) -> Photos:
+    """The same photos, of which only those for training are used: ``HELD_OUT`` of them as queries, the rest as database
     and for training. Their labels are the users' :func:`telling_words`.
 
     Raises ``ValueError`` when no training photo has a tag.
@@ -34,7 +34,7 @@ def validation_photos(photos: Photos, share: float = HELD_OUT, seed: int = 0) ->
         raise ValueError(f"{photos.name}: no training photo has a tag, so tags cannot judge settings")
     key = content_key(photos.images.key, photos.tags, train, CARRIERS, COMPANY, COLOURED, NEIGHBOURS)
     words = cached_arrays("telling-words", key, lambda: {"words": telling_words(photos)})["words"]
-    queries = min(max(1, round(share * len(train))), len(train) - 1)
+    queries = min(max(1, round(HELD_OUT * len(train))), len(train) - 1)
     split = random_split(len(train), queries, len(train) - queries, seed)
     return replace(
         photos,

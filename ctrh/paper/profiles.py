@@ -36,7 +36,8 @@ from ctrh.training import TrainConfig
 RATES = ROOT / "profiles" / "rates.csv"
 # The least and the most that numbers may be, where it is not 1 for whole ones and 0 for others.
 ABOVE_0 = (1e-6, math.inf)
-BOUNDS = {"seeds": (0, math.inf), "alphas": (0, 1), "ratios": (0, 0.99), "factors": ABOVE_0, "rates": ABOVE_0}
+SEED = (0, math.inf)
+BOUNDS = {"seeds": SEED, "validation": SEED, "alphas": (0, 1), "ratios": (0, 0.99), "factors": ABOVE_0, "rates": ABOVE_0}
 CHOICES = {"texts": ("words", "captions"), "article": ("mirflickr", "nuswide", "coco", "")}
 
 
@@ -81,14 +82,14 @@ class DataConfig(Checked):
     """A data set by name; with ``photos`` only its first so many, split anew into ``queries`` and ``train``.
 
     ``protocol``: of MIRFLICKR-25K and NUS-WIDE (:mod:`ctrh.data.protocol`), with ``queries``, ``train`` and ``labels`` for its own.
-    ``validation``: of its training photos alone (:func:`ctrh.data.validation.validation_photos`).
+    ``validation``: of its training photos alone, split by this seed (:func:`ctrh.data.validation.validation_photos`).
     ``noise``: scenes only, how careless their users are (:func:`ctrh.data.noise.with_noise`); None: as they are."""
 
     name: str
     photos: int | None = None
     queries: int | None = None
     train: int | None = None
-    validation: bool = False
+    validation: int | None = None
     noise: float | None = None
     protocol: str | None = None
     labels: int | None = None
@@ -108,7 +109,7 @@ class DataConfig(Checked):
             photos = first_photos(photos, self.photos, self.queries, self.train)
         if self.noise is not None:
             photos = with_noise(photos, self.noise)
-        return validation_photos(photos) if self.validation else photos
+        return photos if self.validation is None else validation_photos(photos, self.validation)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ queries.
 
 What is tried is one number, by how much the published learning rates are multiplied (their ratios stay): the profile's
 batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
-on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`).
+on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`), with each seed another.
 
 What the judge may see: codes, the tags that users wrote, and the colours of the pictures, all of training photos. No
 label, no guide and no network; nor does it compare methods, so one that learns from the same users' tags gains nothing
@@ -33,32 +33,49 @@ from ctrh.store import replacing
 from ctrh.training import TrainingDiverged
 
 
-def trial_runs(profile: Profile) -> dict[tuple[str, str, float], Run]:
-    """(method, data set, factor) -> the run that tries it, at the length of the studies, with the first seed."""
-    held_out, runs = [], {}
-    for settings in profile.datasets:
-        data, refine = replace(settings.data, validation=True), replace(settings.refine, alpha=0.0)
-        held_out.append(replace(settings, data=data, refine=refine))
-    names = [settings.data.name for settings in held_out]
-    for method, name, factor in product(profile.learners, names, profile.study.factors):
-        tried = replace(profile, datasets=tuple(held_out), rates=((method, name, factor),))
-        which = name, method, profile.study.bits, profile.seeds[0]
-        runs[method, name, factor] = make_run(tried, *which, label=f"{method} at rates x{factor:g}")
+def trial_runs(profile: Profile) -> dict[tuple[str, str, float, int], Run]:
+    """(method, data set, factor, seed) -> the run that tries it, at the length of the studies. Every seed of the profile
+    also draws the photos that ask anew."""
+    runs = {}
+    for seed in profile.seeds:
+        held_out = tuple(
+            replace(
+                settings,
+                data=replace(settings.data, validation=seed),
+                refine=replace(settings.refine, alpha=0.0),
+            )
+            for settings in profile.datasets
+        )
+        names = [settings.data.name for settings in held_out]
+        for method, name, factor in product(profile.learners, names, profile.study.factors):
+            tried = replace(profile, datasets=held_out, rates=((method, name, factor),))
+            label = f"{method} at rates x{factor:g}"
+            runs[method, name, factor, seed] = make_run(
+                tried, name, method, profile.study.bits, seed, label=label
+            )
     return runs
 
 
 def trial_rows(profile: Profile, jobs: int | None = None) -> pd.DataFrame:
-    """One row a trial: ``validation``, its :func:`agreement` in percent; ``best`` of its method and data set (of equal
-    ones the smaller factor); a training that diverged has none."""
+    """One row for each method, data set and factor: ``validation``, the mean :func:`agreement` over seeds in percent,
+    and ``by_labels``, mAP@all in percent by labels of the same photos (NaN without), which only
+    :func:`checked_rows` reads; ``best`` of its method and data set by ``validation`` (of equal ones the smaller
+    factor). A factor with which a training diverges has neither."""
     runs, rows = trial_runs(profile), []
-    for (method, name, factor), result in zip(runs, attempts(runs.values(), jobs), strict=True):
-        row = {"dataset": name, "method": method, "factor": factor, "validation": np.nan, "note": "diverged"}
-        if not isinstance(result, TrainingDiverged):
-            words = photos_of(result.run.data).relevant()
-            row["validation"] = 100 * agreement(result.query_codes, result.database_codes, *words)
-            row["note"] = result.rows()["note"].iloc[0]
-        rows.append(row)
-    trials = pd.DataFrame(rows)
+    for (method, name, factor, _), result in zip(runs, attempts(runs.values(), jobs), strict=True):
+        row = {"dataset": name, "method": method, "factor": factor}
+        if isinstance(result, TrainingDiverged):
+            rows.append(row | {"validation": np.nan, "by_labels": np.nan, "note": "diverged"})
+            continue
+        data, codes = result.run.data, (result.query_codes, result.database_codes)
+        photos, labels = photos_of(data), photos_of(replace(data, validation=None)).labels
+        row["validation"] = 100 * agreement(*codes, *photos.relevant())
+        truth = [] if labels is None else [labels[photos.split.query], labels[photos.split.database]]
+        row["by_labels"] = 100 * evaluate(*codes, *truth).map_all if truth else np.nan
+        rows.append(row | {"note": result.rows()["note"].iloc[0]})
+    tried = pd.DataFrame(rows).groupby(["dataset", "method", "factor"], sort=False)
+    trials = tried[["validation", "by_labels"]].agg(lambda column: column.mean(skipna=False))
+    trials = trials.assign(note=tried["note"].max()).reset_index()
     best = trials.groupby(["dataset", "method"])["validation"].idxmax()
     rates = {(method, dataset): factor for method, dataset, factor in profile.rates}
     used = [rates.get((row.method, row.dataset), 1.0) == row.factor for row in trials.itertuples()]
@@ -84,22 +101,15 @@ def agreement(
     return float(((told * similar).sum(axis=1) / np.where(norms > 1e-9, norms, np.inf)).mean())
 
 
-def checked_rows(profile: Profile, trials: pd.DataFrame, jobs: int | None = None) -> pd.DataFrame:
+def checked_rows(trials: pd.DataFrame) -> pd.DataFrame:
     """How well the judge orders the trials *within* a method, one row for each data set and method: Spearman's
-    ``correlation`` of ``validation`` with mAP@all by the labels of the same training photos, that mAP in percent at the
-    ``chosen`` factor and the ``best``, and the points ``lost``. It chooses nothing."""
-    truth = []
-    for result in attempts(trial_runs(profile).values(), jobs):
-        if isinstance(result, TrainingDiverged):
-            truth.append(np.nan)
-            continue
-        split, labels = photos_of(result.run.data).split, photos_of(replace(result.run.data, validation=False)).labels
-        scores = evaluate(result.query_codes, result.database_codes, labels[split.query], labels[split.database])
-        truth.append(100 * scores.map_all)
+    ``correlation`` of ``validation`` with ``by_labels``, the latter at the ``chosen`` and at the ``best`` factor, and
+    the points ``lost``. It chooses nothing."""
     rows = []
-    for (name, method), part in trials.assign(truth=truth).groupby(["dataset", "method"], sort=False):
-        chosen, best = part.loc[part["best"], "truth"].item(), part["truth"].max()
-        row = {"dataset": name, "method": method, "correlation": part["validation"].corr(part["truth"], "spearman")}
+    for (name, method), part in trials.groupby(["dataset", "method"], sort=False):
+        chosen, best = part.loc[part["best"], "by_labels"].item(), part["by_labels"].max()
+        correlation = part["validation"].corr(part["by_labels"], "spearman")
+        row = {"dataset": name, "method": method, "correlation": correlation}
         rows.append(row | {"chosen": chosen, "best": best, "lost": best - chosen})
     return pd.DataFrame(rows)
 
@@ -119,4 +129,4 @@ if __name__ == "__main__":
     profile = Profile.named(parser.parse_args().profile)
     trials = trial_rows(profile)
     write_rates(profile.name, trials)
-    print(trials.to_string(), checked_rows(profile, trials).round(2).to_string(), sep="\n\n")
+    print(trials.to_string(), checked_rows(trials).round(2).to_string(), sep="\n\n")
