@@ -139,7 +139,7 @@ def cost_frame(rows: pd.DataFrame, profile: Profile) -> pd.DataFrame:
         printed = published[published["method"] == method].groupby("metric")["published"].unique()
         line = {(f"measured ({profile.name})", title): f"{values[metric]:.2f}" for metric, title in MEASURED.items()}
         for metric, title in (("time_ms", "ms"), ("memory_mb", "MB")):
-            line["published", title] = " / ".join(f"{value:.2f}" for value in printed[metric])
+            line["published", title] = " / ".join(f"{value:.2f}" for value in printed.get(metric, ()))
         lines[backbone, method] = line
     return pd.DataFrame(lines).T.rename_axis(["backbone", "method"])
 
