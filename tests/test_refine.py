@@ -138,6 +138,9 @@ def test_scores_of_any_precision_and_length_have_that_of_the_text_or_float32(dty
     for scores, wanted in ((tag_scores(token, mean, text), expected), (direct_scores(token, text), own @ words.T)):
         assert scores.dtype == (np.float64 if text.dtype == torch.float64 else np.float32)
         np.testing.assert_allclose(scores, wanted.numpy(), rtol=0, atol=1e-6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_allclose(direct_scores(token, text), own.numpy() @ words.numpy().T, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(tag_scores(token, mean, text), expected.numpy(), rtol=0, atol=1e-6)
 
 
 def test_best_tags_by_hand():

@@ -55,12 +55,15 @@ MIRFLICKR = RefineConfig(alpha=0.5)
 NUSWIDE = RefineConfig(alpha=0.25)
 
 
+# Neither follows a training's mixed precision, which would round the scores.
+@torch.autocast("cpu", enabled=False)
 def direct_scores(class_token: np.ndarray, text: np.ndarray) -> np.ndarray:
     """Cosines of class tokens (N, D) and texts (C, D) -> (N, C) float32: prediction without Eq. (4)-(8)."""
     text = _unit(text)
     return (_unit(class_token).to(text.dtype) @ text.T).numpy()
 
 
+@torch.autocast("cpu", enabled=False)
 def tag_scores(
     class_token: np.ndarray, mean_token: np.ndarray, text: np.ndarray, tau: float = 2.0, weighted: bool = True
 ) -> np.ndarray:
