@@ -258,7 +258,7 @@ def test_the_winner_is_named_and_without_labels_nothing_is(fit, folder, capsys):
     assert "--method" not in capsys.readouterr().err and not (fit.out / "results.csv").exists()
 
 
-@pytest.mark.parametrize("command", ["fit", "search", "add", "remove", "update", "export", "refine", "tag", "data openclipart"])
+@pytest.mark.parametrize("command", ["fit", "search", "add", "remove", "update", "export", "refine", "tag", "browse", "data openclipart"])
 def test_every_command_explains_itself(command, capsys):
     with pytest.raises(SystemExit) as caught:
         build_parser().parse_args([*command.split(), "--help"])

@@ -104,6 +104,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_fit(commands)
     _add_search(commands)
+    _add_browse(commands)
     _add_changes(commands)
     _add_export(commands)
     _add_refine(commands)
@@ -174,6 +175,18 @@ def _add_search(commands) -> None:
     command.add_argument("--text", metavar="WORDS", help='in place of a picture: "garden", "beach +dog -people"')
     command.add_argument("-k", type=_whole(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
+
+
+def _add_browse(commands) -> None:
+    command = _command(
+        commands,
+        "browse",
+        "look through a model's photos in a web browser",
+        "Prints the address of a page, for this machine alone, that searches by words, by a photo or by a picture dropped "
+        "onto it, and shows tags before and after. It changes nothing; Ctrl-C ends it.",
+    )
+    command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
+    command.add_argument("--port", type=_whole(0, 65535), default=0, help="of the address (default: a free one)")
 
 
 def _add_changes(commands) -> None:
