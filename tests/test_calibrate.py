@@ -37,7 +37,7 @@ def test_discoveries_are_those_of_scipy(p_values):
     p_values = np.round(p_values, 6)
     adjusted = false_discovery_control(p_values)
     clear = np.abs(adjusted - 0.05) > 1e-9  # at the limit rounding decides
-    assert (discoveries(p_values) == (adjusted <= 0.05))[clear].all()
+    assert (discoveries(p_values, 0.05) == (adjusted <= 0.05))[clear].all()
 
 
 def test_shifts_are_those_of_a_loop():
@@ -176,3 +176,5 @@ def test_what_is_kept_by_hand():
     tags = sp.csr_array(np.array([[1, 0, 0], [1, 0, 0], [1, 0, 1], [0, 0, 0]], dtype=bool))
     kept = calibrated_tags(probability, tags).toarray()
     np.testing.assert_allclose(kept, [[0.9, 0.6, 0], [0, 0.4, 0], [0.5, 0, 0.5], [0, 0, 0]], rtol=1e-6)
+    counted = calibrated_tags(probability, tags, counts=np.array([3, 1, 2, 0])).toarray()
+    np.testing.assert_allclose(counted, [[0.9, 0.6, 0.2], [0, 0.4, 0], [0.5, 0, 0.5], [0, 0, 0]], rtol=1e-6)

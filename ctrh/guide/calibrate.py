@@ -8,12 +8,18 @@ know nothing of each other:
     P(u = 1 | z = 1) = a_c,    P(u = 1 | z = 0) = b_c          per word, shrunk towards what words have in common
     log odds of z = slope s - offset + u log(a_c / b_c) + (1 - u) log((1 - a_c) / (1 - b_c))
 
-EM finds the parameters from u and s alone: no label is needed. Only *visible* words may enter, those whose mentions
-raise the guide's score by more than chance does (a one-sided z test of the shift d'_c, Benjamini and Hochberg, 1995),
-and more than most other words' scores: nikon moves none, and a guide whose texts mean nothing moves any. So how far the guide is trusted is found on the photos at hand: for a guide that knows nothing no
-word is visible, nobody is contradicted, and the users' tags stay. What the guide cannot see may still show: neighbours in feature space
-share a word more often than chance (a Poisson test). A word that neither sees although it was written often is dropped; of rare ones
-as many are about pictures as of frequent ones.
+EM finds the parameters from u and s alone: no label is needed.
+
+Only words that are *visible* to the guide have such odds: their mentions raise its score by more than chance does (a
+one-sided z test of the shift d'_c) and by more than most other words' scores: nikon moves none, and a guide whose texts
+mean nothing moves any. A word that passes by chance does little harm: its a_c and b_c differ little. What the guide cannot
+see may still show: neighbours in feature space share a word more often than chance (a Poisson test; Benjamini and
+Hochberg, 1995). A mention of such a word is believed; one of a frequent word that neither sees is not; of rare words as
+many are about pictures as of frequent ones.
+
+The *trust* t is the share of mentions of visible words, to either, that the guide sees. With probability 1 - t it knows
+nothing of these pictures and their users are right: p = t P(z = 1 | s, u) + (1 - t) u. So a guide without a clue
+contradicts nobody, and the users' tags stay.
 """
 
 from __future__ import annotations
@@ -29,15 +35,15 @@ from ctrh.guide.refine import direct_scores
 
 FALSE_DISCOVERIES = 0.05
 LEAST_SHIFT, LEAST_LIFT = 0.3, 1.5  # real but tiny effects (nikon, on sunny days) make no visible word
-MOST_AMONG = 0.05  # of all words may be shifted as much by the photos of one
+MOST_CHANCE = 0.05  # in either of the two tests of a shift
 NEIGHBOURS = 10
 LEAST_SEEN = 0.05  # of the judged words; who sees fewer is not heard: chance finds some
 JUDGED = 10  # mentions from which on a test that finds nothing means that there is nothing
-STRENGTH = 5.0  # so many photos are worth what all words have in common, in a_c and b_c
+STRENGTH = 5.0  # so many photos are worth what all words have in common, in d'_c, a_c and b_c
 STEPS = 40  # of EM; the next ten move no probability by 0.01
 FITTED = 5_000  # photos, at random: neighbours and EM need no more
 AT_ONCE = 4_000_000  # scores
-LEAST_STORED = 0.05
+LEAST_STORED = 0.01
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Witnesses:
 class Calibration:
     """``probability``: (N, C) float32 CSR, that a word is true of a photo, those from ``LEAST_STORED`` on.
 
-    Per word, (C,): ``shift`` d'_c, ``by_guide`` and ``by_neighbours``, whether it is visible to them. ``trust`` in [0, 1]:
+    Per word, (C,): ``shift`` d'_c, shrunk to 0 by n / (n + 5), ``by_guide`` and ``by_neighbours``, whether it is visible to them. ``trust`` in [0, 1]:
     of the mentions of words that either sees, the share of those that the guide sees (0: it sees none).
     ``reliability``: how often a mention of a word that the guide sees is right.
     """
@@ -178,7 +184,8 @@ def calibrate(
     shift, chance, among = shifts(images[learned], text, tags[learned])
     mentions = np.asarray(tags[learned].sum(axis=0)).ravel()
     judged = mentions >= JUDGED
-    by_guide = _heard(discoveries(chance) & (shift >= LEAST_SHIFT) & (among <= MOST_AMONG), judged)
+    shift = shift * mentions / (mentions + STRENGTH)
+    by_guide = _heard((shift >= LEAST_SHIFT) & (np.maximum(chance, among) <= MOST_CHANCE), judged)
     sample = np.sort(np.random.default_rng(0).permutation(learned)[:FITTED])
     lift, chance = lifts(images[sample], tags[sample])
     by_neighbours = _heard(discoveries(chance) & (lift >= LEAST_LIFT), judged)
@@ -190,9 +197,9 @@ def calibrate(
         scores, told = images[sample] @ text[columns].T / unit, tags[sample][:, columns].toarray()
         witnesses = two_witnesses(scores, told)
         reliability = float(witnesses.probability(scores, told)[told].mean())
-    worth = reliability * _about_pictures(seen, by_neighbours, judged)
-    probability = _of_all(images, text, tags, witnesses, columns, unit, np.where(by_guide, 0, worth))
     trust = float(mentions[by_guide].sum() / max(mentions[seen].sum(), 1))
+    worth = (trust * reliability + 1 - trust) * _about_pictures(seen, by_neighbours, judged)
+    probability = _of_all(images, text, tags, witnesses, columns, unit, np.where(by_guide, 0, worth), trust)
     return Calibration(probability, shift, by_guide, by_neighbours, trust, reliability, witnesses)
 
 
@@ -208,7 +215,7 @@ def _about_pictures(seen: np.ndarray, by_neighbours: np.ndarray, judged: np.ndar
     return np.where(by_neighbours, 1.0, np.where(judged, 0.0, seen[judged].mean()))
 
 
-def _of_all(images, text, tags, witnesses, columns, unit, worth) -> sp.csr_array:
+def _of_all(images, text, tags, witnesses, columns, unit, worth, trust) -> sp.csr_array:
     """The (N, C) probabilities, block by block; ``worth``: (C,), of mentions of words that the guide does not see."""
     unseen = sp.csr_array(tags.astype(np.float32).multiply(worth.astype(np.float32)[None]))
     if witnesses is None:
@@ -220,25 +227,38 @@ def _of_all(images, text, tags, witnesses, columns, unit, worth) -> sp.csr_array
         seen = witnesses.probability(scores, told)
         silent = np.diff(tags[part].indptr) == 0
         seen[silent] = witnesses.probability(scores[silent])
+        seen = trust * seen + (1 - trust) * told
         seen[seen < LEAST_STORED] = 0
         block = sp.coo_array(seen.astype(np.float32))
         blocks.append(sp.csr_array((block.data, (block.row, columns[block.col])), shape=(len(seen), len(worth))))
     return sp.csr_array(sp.vstack(blocks, format="csr") + unseen)
 
 
-def calibrated_tags(probability: sp.csr_array, tags: sp.csr_array, least: float = 0.5) -> sp.csr_array:
-    """(N, C) float32 CSR: the words whose probability is above ``least``, with it.
+def calibrated_tags(
+    probability: sp.csr_array, tags: sp.csr_array, least: float = 0.5, counts: np.ndarray | None = None
+) -> sp.csr_array:
+    """(N, C) float32 CSR: the words whose probability is above ``least``, with it; or with ``counts`` (N,), as Eq. (3) gives
+    them, so many of the most probable words where that is above 0.
 
     No row of ``tags`` is emptied: a photo without such a word keeps its most probable one, and one of which nothing is
     known keeps what its user wrote, at probability ``least``.
     """
     probability, tags = sp.csr_array(probability), sp.csr_array(tags, dtype=bool)
-    best = probability.max(axis=1).toarray().ravel()
-    written = np.diff(tags.indptr) > 0
-    limit = np.where((best <= least) & written, best, np.nextafter(np.float32(least), np.float32(1)))
-    row = np.repeat(np.arange(len(best)), np.diff(probability.indptr))
-    kept = (probability.data >= limit[row]) & (probability.data > 0)
-    shape, columns = probability.shape, probability.indices[kept]
-    chosen = sp.csr_array((probability.data[kept], (row[kept], columns)), shape=shape, dtype=np.float32)
-    unknown = sp.diags_array(((best == 0) & written).astype(np.float32) * np.float32(least))
-    return sp.csr_array(chosen + unknown @ tags.astype(np.float32))
+    chosen, values, ends = [], [], [0]
+    for i in range(tags.shape[0]):
+        own = tags.indices[tags.indptr[i] : tags.indptr[i + 1]]
+        row = slice(probability.indptr[i], probability.indptr[i + 1])
+        words, p = probability.indices[row], probability.data[row]
+        words, p = words[p > 0], p[p > 0]
+        if counts is not None and counts[i]:
+            many = counts[i]
+        else:
+            many = max(int((p > least).sum()), min(len(own), 1))
+        if not len(words):  # nothing is known of it
+            words, p, many = own, np.full(len(own), least), len(own)
+        best = np.argsort(-p, kind="stable")[:many]
+        chosen.append(words[best])
+        values.append(p[best])
+        ends.append(ends[-1] + len(best))
+    parts = (np.concatenate(values, dtype=np.float32), np.concatenate(chosen), ends)
+    return sp.csr_array(parts, shape=tags.shape)
