@@ -32,7 +32,7 @@ from ctrh.retrieval.metrics import CONVENTIONS
 def test_fit_then_search_finds_the_photo_itself(fit, folder, capsys, tmp_path):
     assert fit() == 0
     said = capsys.readouterr()
-    assert "the guide names" in said.err
+    assert "the guide sees" in said.err
     printed = said.out.split()
     results = pd.read_csv(fit.out / "results.csv")
     assert results.method.tolist() == ["LSH", "SH", "PCA-RR", "ITQ", "CTRH"] and set(results.method) < set(printed)

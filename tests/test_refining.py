@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from ctrh.app import refining
-from ctrh.app.refining import agreement, say_agreement
+from ctrh.app.refining import agreement, say_agreement, say_trust
+from ctrh.guide.calibrate import Calibration
 from ctrh.guide.features import ImageFeatures
 
 
@@ -37,3 +39,15 @@ def test_a_guide_that_sees_the_same_everywhere_is_warned_about(seen, tiny_photos
     assert own == pytest.approx(other)
     with pytest.warns(UserWarning, match="hardly knows.*--tags user"):
         say_agreement(tiny_photos, Knowing())
+
+
+def calibration(seen: int, trust: float) -> Calibration:
+    by_guide = np.arange(6) < seen
+    return Calibration(sp.csr_array((20, 6)), np.zeros(6), by_guide, ~by_guide, trust, 0.8, None)
+
+
+def test_trust_is_said_in_numbers(capsys):
+    say_trust(calibration(4, 0.9))
+    assert "sees 4 of 6 words in the photos, and 90% of what was written" in capsys.readouterr().err
+    with pytest.warns(UserWarning, match="sees 1 of 6 words.*20%.*hardly fits"):
+        say_trust(calibration(1, 0.2))

@@ -160,6 +160,7 @@ def _add_fit(commands) -> None:
     )
     _add_guide(command)
     _add_alpha(command)
+    _add_published(command)
 
 
 def _add_search(commands) -> None:
@@ -167,12 +168,11 @@ def _add_search(commands) -> None:
         commands,
         "search",
         "find the photos most like a picture, or fitting a text",
-        "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1). What "
-        "codes of random bits, or random letters, find as well is marked as no better than chance.",
+        "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1).",
     )
     command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
     command.add_argument("query", metavar="QUERY_IMAGE", nargs="?", help="any picture file")
-    command.add_argument("--text", metavar="WORDS", help='in place of a picture: "garden", "beach +dog -people"')
+    command.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
     command.add_argument("-k", type=_whole(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
 
@@ -226,7 +226,8 @@ def _add_refine(commands) -> None:
         commands,
         "refine",
         "replace the tags of a folder by better ones",
-        "Replaces the tags of each photo by those that the guide sees in it (Eq. 3-8), as a table like tags.csv.",
+        "Weighs what users wrote and what the guide sees: a table like tags.csv with the probable words of each photo, their "
+        "probabilities and the tags before.",
     )
     command.add_argument("--out", metavar="FILE.csv", help="file to write (default: print)")
     command.add_argument(
@@ -237,6 +238,13 @@ def _add_refine(commands) -> None:
     _add_folder(command)
     _add_guide(command)
     _add_alpha(command)
+    _add_published(command)
+
+
+def _add_published(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--published", action="store_true", help="refine as the article does, Eq. 3-8: the guide alone writes the tags"
+    )
 
 
 def _add_tag(commands) -> None:

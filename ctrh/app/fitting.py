@@ -18,6 +18,7 @@ from ctrh.app.refining import refined
 from ctrh.data.photos import Photos
 from ctrh.data.tables import write_table
 from ctrh.guide.features import concept_distribution
+from ctrh.guide.refine import tags_to_keep
 from ctrh.guide.word_vectors import TrainedVectors, word_vectors
 from ctrh.losses import MIRFLICKR
 from ctrh.methods.registry import METHODS, estimator, untaught
@@ -35,7 +36,10 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
     method, train = METHODS[args.method], photos.split.train
     tags, text_guide, history = photos.tags, guide, None
     if (args.tags or ("refined" if method.needs == "guide" else "user")) == "refined":
-        tags, text_guide = refined(photos, guide, args.alpha)
+        # As many as Eq. (3) keeps: codes learn more from them than from the probable ones alone (notebook 12).
+        counts = tags_to_keep(photos.tags, photos.common)
+        found, text_guide = refined(photos, guide, args.alpha, args.published, counts)
+        tags = sp.csr_array(found, dtype=bool)
     say(f"training {args.method}: {args.bits} bits, {len(train)} photos, at most {args.epochs} epochs")
     if method.needs == "features":
         hasher = estimator(args.method, args.bits, args.seed).fit(features[train])
@@ -60,10 +64,10 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
     write_table(out / TAGS, ("image", "tags"), tag_rows(photos, tags))
     if history is not None:
         _write_frame(out / HISTORY, history)
-    about = {name: getattr(args, name) for name in ("method", "bits", "epochs", "seed", "tags", "alpha")}
+    about = {name: getattr(args, name) for name in ("method", "bits", "epochs", "seed", "tags", "alpha", "published")}
     key = backbone_of(spec, guide).key
     tuned = None if text_guide is guide else text_guide
-    save_search(out, hasher, codes, photos.images, spec, key, guide, tuned, about)
+    save_search(out, hasher, codes, photos.images, spec, key, tuned, about)
     # Scores are an extra: the model is there already, whatever becomes of them.
     if photos.labels is not None:
         results = scores(photos, features, codes, args.method, args.seed, convention)

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from ctrh.app.inputs import say
 from ctrh.data.photos import Images, Photos
+from ctrh.guide.calibrate import Calibration, calibrate, calibrated_tags
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import image_features
 from ctrh.guide.finetune import finetune
@@ -20,17 +21,43 @@ from ctrh.guide.refine import RefineConfig, direct_scores, mixed_guide, refine
 LOOKED_AT = 2_000  # photos, to see whether the guide knows what is in them
 # How much oftener the guide must name a photo's own tags than those of another, to be said to know the pictures.
 KNOWS = 1.5
+TRUSTED = 0.5  # less of the visible words' mentions, and the user is told
 
 
-def refined(photos: Photos, guide: Guide, alpha: float) -> tuple[sp.csr_array, Guide]:
-    """The replaced tags (N, C) bool, and the guide of Eq. (2) that chose them."""
-    say_agreement(photos, guide)
+def refined(
+    photos: Photos, guide: Guide, alpha: float, published: bool = False, counts: np.ndarray | None = None
+) -> tuple[sp.csr_array, Guide]:
+    """Better tags (N, C) and the guide of Eq. (2) that helped: float32 probabilities of the probable words, or of as many
+    words as ``counts`` says (:mod:`ctrh.guide.calibrate`); with ``published`` bool, those of Eq. (3)-(8).
+
+    What users are right about is learned from the training photos.
+    """
     tuned = None
+    if published:
+        say_agreement(photos, guide)
     if alpha > 0:
         say(f"fine-tuning the guide on {len(photos.split.train)} photos")
         tuned = finetune(guide, photos)
     say("refining the tags")
-    return refine(photos, guide, RefineConfig(alpha=alpha), tuned), mixed_guide(guide, tuned, alpha)
+    mixed = mixed_guide(guide, tuned, alpha)
+    if published:
+        return refine(photos, guide, RefineConfig(alpha=alpha), tuned), mixed
+    tokens, text = image_features(mixed, photos.images).class_token, mixed.text_features(photos.vocabulary)
+    found = calibrate(tokens, text, photos.tags, photos.split.train)
+    say_trust(found)
+    return calibrated_tags(found.probability, photos.tags, counts=counts), mixed
+
+
+def say_trust(found: Calibration) -> None:
+    """Says in numbers how far the guide is believed about the photos, and what to do if it is not."""
+    sees = f"the guide sees {found.by_guide.sum()} of {len(found.by_guide)} words in the photos, and "
+    say(f"{sees}{found.trust:.0%} of what was written of visible things; a mention of these is right in {found.reliability:.0%}")
+    if found.trust < TRUSTED:
+        warnings.warn(
+            f"{sees}that is {found.trust:.0%} of what was written of visible things: it hardly fits these pictures, and most "
+            "tags stay as they are. Use a real CLIP (--guide ViT-B-32 --pretrained laion2b_s34b_b79k)",
+            stacklevel=2,
+        )
 
 
 def likely_words(

@@ -18,6 +18,8 @@ from typing import TypeVar
 from ctrh.store import replacing
 
 T = TypeVar("T")
+# Columns of what `python -m ctrh refine` writes, for the reader's eye.
+EXPLAINED = ("probabilities", "before")
 # Of the words in a cell. Where a file has any of them, spaces are part of its words: "new york, statue of liberty".
 SEPARATORS = ",;|、，；\n\r"
 log = logging.getLogger(__name__)
@@ -181,7 +183,7 @@ def _check_header(path: Path, header: list[str], needed: tuple[str, str], compla
         )
     if len(set(header)) != len(header):
         raise FolderError(f"{path}, line 1: a column stands twice in {','.join(header)!r}: remove one")
-    extra = [repr(name) for name in header if name not in needed]
+    extra = [repr(name) for name in header if name not in (*needed, *EXPLAINED)]
     complaints.about(path, "unknown columns are not used", extra, f"known are {' and '.join(needed)}")
 
 
