@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from ctrh.methods.ctrh import CTRHConfig
+from ctrh.methods.uhscm import UHSCMConfig
 from ctrh.methods.wshrca import WSHRCAConfig
 from ctrh.paper import costs
 from ctrh.paper.costs import (
@@ -111,6 +112,14 @@ def test_table_as_text(made_up):
     assert (made_up / "demo" / "table3.md").read_text() == text
     assert "1.35 / 1.13" in (made_up / "demo" / "table3.tex").read_text()
     assert len(pd.read_csv(made_up / "demo" / "table3.csv")) == 2 * 2 * 2 * 8
+
+
+def test_what_the_article_does_not_print_stays_empty(made_up, monkeypatch):
+    other = Candidate("UHSCM", UHSCMConfig(bits=8), "small-alexnet", None, (5, 12))
+    monkeypatch.setattr(costs, "own_candidates", lambda profile: [other])
+    frame = cost_frame(cost_rows(DEMO), DEMO)
+    assert frame.loc[("small-alexnet", "UHSCM"), "published"].tolist() == ["", ""]
+    assert other.build()[0].hash.out_features == 8
 
 
 def test_on_alexnet_nothing_is_measured_twice(made_up, monkeypatch):

@@ -11,6 +11,7 @@ import torch
 
 from ctrh.app import words
 from ctrh.app.export import export_encoder, save_encoder, save_words
+from ctrh.app.queries import Chance
 from ctrh.backbones import load_backbone
 from ctrh.guide.clip import Guide
 from ctrh.guide.tokens import Tokenizer
@@ -87,11 +88,12 @@ def test_words_are_scored_as_by_ctrh_itself(text_length, weighting, backbone, ti
     reads = json.loads(session.get_modelmeta().custom_metadata_map["tokenizer"])
     codes = np.concatenate([hasher.encode(features)] * 2)
     monkeypatch.setattr(words, "CODES_AT_ONCE", 2)
-    found = words.WordSearch(session, Tokenizer(**reads), codes, tuple("abcdefghijkl"), tmp_path)
+    chance = Chance(np.zeros(12), np.ones(12), 0.0)
+    found = words.WordSearch(session, Tokenizer(**reads), codes, tuple("abcdefghijkl"), chance, tmp_path)
     expected = text_scores(hasher, codes, tiny_guide.text_features(["blue sky"]))[0]
     answers = found.search_text("blue sky", 12)
-    assert [name for name, _ in answers] == ["abcdefghijkl"[i] for i in np.argsort(-expected, kind="stable")]
-    np.testing.assert_allclose([score for _, score in answers], np.sort(expected)[::-1], atol=1e-4)
+    assert [name for name, _, _ in answers] == ["abcdefghijkl"[i] for i in np.argsort(-expected, kind="stable")]
+    np.testing.assert_allclose([score for _, score, _ in answers], np.sort(expected)[::-1], atol=1e-4)
     with pytest.warns(UserWarning, match="longer than the guide reads"):
         found.search_text("blue " * 100)
     odd = Guide("odd", tiny_guide.model, tiny_guide.preprocess, lambda texts: tiny_guide.tokenizer(texts).flip(1))

@@ -168,6 +168,20 @@ def test_large_cut_groups_keep_their_precision():
     assert scores.map_at[k] == pytest.approx(by_hand, rel=1e-9)
 
 
+def test_the_first_relevant_items_of_a_large_group_keep_their_precision():
+    # Truncated means of scipy's distribution, place by place.
+    before, size, relevant_items, k = 40, 4_000, 900, 500
+    relevant = np.zeros(before + size, dtype=bool)
+    relevant[before : before + relevant_items] = True
+    way = Convention(denominator="first relevant")
+    scores = one_query(np.repeat([0, 1], [before, size]), relevant, ks=(k,), convention=way)
+    x = np.arange(size)
+    among = hypergeom(size - 1, relevant_items - 1, x).cdf(k - 1)
+    found = hypergeom(size - 2, relevant_items - 2, np.maximum(x - 1, 0)).cdf(k - 2) * x * (relevant_items - 1) / (size - 1)
+    by_hand = np.sum(relevant_items / size * (among + found) / (before + x + 1)) / k
+    assert scores.map_at[k] == pytest.approx(by_hand, rel=1e-9)
+
+
 # The traps of public code that METHOD.md lists.
 
 

@@ -21,6 +21,7 @@ from ctrh.paper.profiles import DataConfig, GuideConfig, Profile
 from ctrh.paper.tasks import hashing_task, photos_of
 from ctrh.training import TrainConfig
 from profiles.demo import PROFILE as DEMO
+from profiles.full import PROFILE as FULL
 from profiles.paper import PROFILE as PAPER
 
 MINE = """
@@ -46,11 +47,20 @@ def test_the_repositorys_own(name):
     assert Profile.named(name).name == name
 
 
+def test_full_is_the_demo_on_all_pictures_trained_longer_with_more_seeds():
+    assert [each.data for each in FULL.datasets] == [DataConfig("scenes-mir"), DataConfig("scenes-nus")]
+    assert {each.data for each in FULL.cross.datasets} == {FULL.datasets[0].data}
+    assert len(FULL.seeds) >= 5 and FULL.seeds == FULL.cross.seeds and FULL.train.epochs > DEMO.train.epochs
+    for ours, theirs in zip(FULL.datasets, DEMO.datasets, strict=True):
+        assert (ours.article, ours.refine, ours.losses) == (theirs.article, theirs.refine, theirs.losses)
+    assert (FULL.methods, FULL.bits, FULL.guide) == (DEMO.methods, DEMO.bits, DEMO.guide)
+
+
 def test_a_file_changes_what_it_names_and_is_called_as_it(write, monkeypatch):
     path = write(MINE + "PROFILE = replace(PAPER, seeds=(5,), datasets=PAPER.datasets[:1])")
     own = Profile.named(str(path))
     assert own == replace(PAPER, name="mine", seeds=(5,), datasets=PAPER.datasets[:1])
-    with pytest.raises(ValueError, match="choose smoke, demo, paper"):
+    with pytest.raises(ValueError, match="choose smoke, demo, full, paper"):
         Profile.named("mine")
     monkeypatch.setenv("CTRH_PROFILE", str(path))
     assert Profile.current() == Profile.named("mine") == own

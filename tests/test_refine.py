@@ -124,7 +124,7 @@ def test_a_tag_that_is_stored_twice_counts_once():
 
 @pytest.mark.parametrize("scale", [1.0, 1e30])
 @pytest.mark.parametrize("dtypes", [(torch.bfloat16,) * 3, (torch.float16, torch.float32, torch.float64), (torch.float32,) * 3])
-def test_scores_of_any_precision_and_length_are_float32(dtypes, scale):
+def test_scores_of_any_precision_and_length_have_that_of_the_text_or_float32(dtypes, scale):
     generator = torch.Generator().manual_seed(3)
     token, mean, text = (torch.randn(n, 16, generator=generator) for n in (4, 4, 9))
     mean = mean / 16
@@ -136,8 +136,11 @@ def test_scores_of_any_precision_and_length_are_float32(dtypes, scale):
     products = w / w.mean(dim=1, keepdim=True) * (mean.double() @ words.T)
     expected = products - products.mean(dim=1, keepdim=True)
     for scores, wanted in ((tag_scores(token, mean, text), expected), (direct_scores(token, text), own @ words.T)):
-        assert scores.dtype == np.float32
+        assert scores.dtype == (np.float64 if text.dtype == torch.float64 else np.float32)
         np.testing.assert_allclose(scores, wanted.numpy(), rtol=0, atol=1e-6)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        np.testing.assert_allclose(direct_scores(token, text), own.numpy() @ words.numpy().T, rtol=0, atol=1e-6)
+        np.testing.assert_allclose(tag_scores(token, mean, text), expected.numpy(), rtol=0, atol=1e-6)
 
 
 def test_best_tags_by_hand():

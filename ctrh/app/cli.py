@@ -168,11 +168,12 @@ def _add_search(commands) -> None:
         commands,
         "search",
         "find the photos most like a picture, or fitting a text",
-        "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1).",
+        "Prints rank, Hamming distance and name; for a text, how well its representation fits the code (-1 to 1). What "
+        "codes of random bits, or random letters, find as well is marked as no better than chance.",
     )
     command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
     command.add_argument("query", metavar="QUERY_IMAGE", nargs="?", help="any picture file")
-    command.add_argument("--text", metavar="WORDS", help='in place of a picture: "butterfly garden"')
+    command.add_argument("--text", metavar="WORDS", help='in place of a picture: "garden", "beach +dog -people"')
     command.add_argument("-k", type=_whole(1), default=10, help="how many photos (default: 10)")
     command.add_argument("--sheet", metavar="FILE.png", help="also draw query and results on one sheet")
 

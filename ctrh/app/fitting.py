@@ -67,7 +67,7 @@ def fit(photos: Photos, spec: EncoderSpec, out: Path, args: Namespace) -> None:
     about = {name: getattr(args, name) for name in ("method", "bits", "epochs", "seed", "tags", "alpha", "published")}
     key = backbone_of(spec, guide).key
     tuned = None if text_guide is guide else text_guide
-    save_search(out, hasher, codes, photos.images, spec, key, tuned, about)
+    save_search(out, hasher, codes, photos.images, spec, key, guide, tuned, about)
     # Scores are an extra: the model is there already, whatever becomes of them.
     if photos.labels is not None:
         results = scores(photos, features, codes, args.method, args.seed, convention)

@@ -106,12 +106,12 @@ def replacing_words(out: Path) -> Iterator[Path]:
         finish(out, about)
 
 
-def read_photos(path: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], np.ndarray]:
-    """What :func:`ctrh.app.photo_search.save_photos` wrote about the photos, and their packed codes (N, ceil(K/8))."""
+def read_photos(path: Path, config: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What :func:`ctrh.app.photo_search.save_photos` wrote about the photos; "codes" are packed, (N, ceil(K/8))."""
     about, parts = read_code_file(path / INDEX)
     if about.get("hasher") != config["files"][WEIGHTS]:
         raise ValueError(f"{path / INDEX} is damaged or of another fit than {WEIGHTS}: fit it again")
-    return about, parts["codes"]
+    return about, parts
 
 
 def read_config(path: Path) -> dict[str, Any]:

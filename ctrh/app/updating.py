@@ -16,7 +16,7 @@ from ctrh.backbones import backbone_features
 from ctrh.data.folder import list_pictures, picture_folder, readable
 from ctrh.data.images import BadImageError, FileImages, open_image
 from ctrh.data.tables import LENIENT
-from ctrh.retrieval.codes import pack
+from ctrh.retrieval.codes import pack, unpack
 from ctrh.retrieval.search import HammingIndex
 from ctrh.store import prepare_folder
 
@@ -47,7 +47,8 @@ def change(model: Path, action: str, paths: Sequence[str] = (), moved_to: str | 
             after = after if action == "update" else before | after
         after = dict(sorted(after.items()))
         codes = _codes(found, folder, after)
-        save_photos(model, codes, found.index.bits, after, folder)
+        least = found.chance and found.chance.least
+        save_photos(model, found.hasher, unpack(codes, found.index.bits), after, folder, least)
     new, gone = after.keys() - before.keys(), before.keys() - after.keys()
     changed = {name for name in after.keys() - new if after[name] != before[name]}
     say(f"{len(new)} photos added, {len(changed)} changed, {len(gone)} removed; {len(after)} in all")

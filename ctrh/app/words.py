@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import onnxruntime
 
 from ctrh.app.model_folder import WORDS, read_photos
+from ctrh.app.queries import Chance, text_results
 from ctrh.guide.tokens import TEMPLATE, Tokenizer, fill
 from ctrh.retrieval.codes import unpack
 
@@ -28,17 +29,22 @@ class WordSearch:
     tokenizer: Tokenizer
     codes: np.ndarray
     names: tuple[str, ...]
+    chance: Chance
     folder: Path
 
-    def search_text(self, text: str, k: int = 10) -> list[tuple[str, float]]:
+    def search_text(self, text: str, k: int = 10) -> list[tuple[str, float, bool]]:
         """As :meth:`ctrh.app.photo_search.PhotoSearch.search_text`."""
-        sentence = fill(TEMPLATE, text)
-        if len(self.tokenizer.encode(sentence)) > self.tokenizer.context - 2:
+        found = zip(*text_results(text, self.text_scores, self.chance, k), strict=True)
+        return [(self.names[row], float(score), bool(chance)) for row, score, chance in found]
+
+    def text_scores(self, phrases: Sequence[str]) -> np.ndarray:
+        """(P, N): cos(v, r) of each phrase and photo."""
+        sentences = [fill(TEMPLATE, phrase) for phrase in phrases]
+        if any(len(self.tokenizer.encode(each)) > self.tokenizer.context - 2 for each in sentences):
             warnings.warn("the text is longer than the guide reads: its end makes no difference", stacklevel=2)
         distinct, inverse = np.unique(self.codes, axis=0, return_inverse=True)
-        scores = self.scores(self.tokenizer([sentence]), distinct)[inverse.reshape(-1)]
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [(self.names[row], float(scores[row])) for row in best]
+        scores = [self.scores(self.tokenizer([each]), distinct) for each in sentences]
+        return np.stack(scores)[:, inverse.reshape(-1)]
 
     def scores(self, tokens: np.ndarray, codes: np.ndarray) -> np.ndarray:
         """cos(v, r): (1, L) int64 and (N, K) bool -> (N,) float32."""
@@ -51,7 +57,8 @@ def load_words(path: Path, config: Mapping[str, Any]) -> WordSearch:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1  # for one text, others would only wait
     session = onnxruntime.InferenceSession(path / WORDS, options, providers=["CPUExecutionProvider"])
-    about, codes = read_photos(path, config)
+    about, parts = read_photos(path, config)
     reads = json.loads(session.get_modelmeta().custom_metadata_map["tokenizer"])
     names, folder = tuple(about["photos"]), Path(about["folder"])
-    return WordSearch(session, Tokenizer(**reads), unpack(codes, about["bits"]), names, folder)
+    codes = unpack(parts["codes"], about["bits"])
+    return WordSearch(session, Tokenizer(**reads), codes, names, Chance.of(about, parts), folder)

@@ -53,4 +53,8 @@ def concept_distribution(guide: Guide, images: Images, text: np.ndarray) -> np.n
     """How the guide distributes each photo over words, Eq. (5) with its own temperature.  text: (C, D) of the words -> (N, C)
     float32, rows of sum 1."""
     tokens = torch.from_numpy(image_features(guide, images).class_token)
-    return tag_distribution(tokens, torch.from_numpy(text), guide.scale).numpy()
+    concepts = np.empty((len(tokens), len(text)), dtype=np.float32)
+    for start in range(0, len(tokens), 4096):  # the result is large enough without logits beside it
+        part = slice(start, start + 4096)
+        concepts[part] = tag_distribution(tokens[part], torch.from_numpy(text), guide.scale).numpy()
+    return concepts

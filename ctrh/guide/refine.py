@@ -55,30 +55,35 @@ MIRFLICKR = RefineConfig(alpha=0.5)
 NUSWIDE = RefineConfig(alpha=0.25)
 
 
+# Neither follows a training's mixed precision, which would round the scores.
+@torch.autocast("cpu", enabled=False)
 def direct_scores(class_token: np.ndarray, text: np.ndarray) -> np.ndarray:
     """Cosines of class tokens (N, D) and texts (C, D) -> (N, C) float32: prediction without Eq. (4)-(8)."""
-    return (_unit(class_token) @ _unit(text).T).numpy()
+    text = _unit(text)
+    return (_unit(class_token).to(text.dtype) @ text.T).numpy()
 
 
+@torch.autocast("cpu", enabled=False)
 def tag_scores(
     class_token: np.ndarray, mean_token: np.ndarray, text: np.ndarray, tau: float = 2.0, weighted: bool = True
 ) -> np.ndarray:
-    """Eq. (4)-(8), summed over features and averaged over tokens -> (N, C) float32.
+    """Eq. (4)-(8), summed over features and averaged over tokens -> (N, C) float32, or float64 where ``text`` is.
 
     class_token: (N, D), text: (C, D), in any length; mean_token: (N, D), the mean of the *normalised* tokens.
     ``tau`` and ``weighted`` are readings of an unclear print: the other reading of (8) subtracts from the
     unweighted products.
     """
     text = _unit(text)
-    w = tag_weights(tag_distribution(_unit(class_token), text, tau))  # Eq. (5), (6): (N, C)
-    products = torch.as_tensor(mean_token).float() @ text.T  # Eq. (4), contracted
+    w = tag_weights(tag_distribution(_unit(class_token).to(text.dtype), text, tau))  # Eq. (5), (6): (N, C)
+    products = torch.as_tensor(mean_token).to(text.dtype) @ text.T  # Eq. (4), contracted
     redundant = (w * products).mean(dim=1, keepdim=True)  # Eq. (7), contracted, (N, 1)
     return ((w * products if weighted else products) - redundant).numpy()  # Eq. (8)
 
 
 def _unit(vectors: np.ndarray) -> Tensor:
     # In double precision: the squares of large float32 numbers overflow, and half precision would round the cosines.
-    return normalize(torch.as_tensor(vectors).double(), dim=1).float()
+    vectors = torch.as_tensor(vectors)
+    return normalize(vectors.double(), dim=1).to(torch.promote_types(vectors.dtype, torch.float32))
 
 
 def tags_to_keep(tags: sp.csr_array, common: np.ndarray) -> np.ndarray:

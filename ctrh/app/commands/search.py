@@ -37,15 +37,20 @@ def run(args: Namespace) -> None:
 
         found = load_search(model, text=args.text is not None)
     if args.text is None:
-        shown = [(str(distance), name) for name, distance in found.search(query, args.k)]
+        shown = [(str(distance), *rest, name) for name, distance, *rest in found.search(query, args.k)]
     else:
-        shown = [(f"{cosine:.3f}", name) for name, cosine in found.search_text(args.text.strip(), args.k)]
+        shown = [(f"{cosine:.3f}", *rest, name) for name, cosine, *rest in found.search_text(args.text, args.k)]
     print(f"rank  {measure:>8}  photo")
-    for rank, (value, name) in enumerate(shown, start=1):
-        print(f"{rank:4}  {value:>8}  {name}")
+    for rank, (value, by_chance, name) in enumerate(shown, start=1):
+        print(f"{rank:4}  {value:>8}  {name}{'  (no better than chance)' * by_chance}")
+    if all(by_chance for _, by_chance, _ in shown):
+        if args.text is None:
+            say("warning: random codes find photos as near: hardly anything here is like this picture")
+        else:
+            say(f"warning: random letters find as much as {args.text!r}: the guide hardly knows it, or no photo shows it")
     if args.sheet:
-        captions = [f"{value}: {Path(name).name}" for value, name in shown]
-        sheet = contact_sheet([query, *(_photo(found.folder, name) for _, name in shown)], [title, *captions])
+        captions = [f"{value}{'?' * by_chance}: {Path(name).name}" for value, by_chance, name in shown]
+        sheet = contact_sheet([query, *(_photo(found.folder, name) for *_, name in shown)], [title, *captions])
         with replacing(args.sheet) as temporary:
             sheet.save(temporary)
         say(f"written: {args.sheet}")
