@@ -150,7 +150,7 @@ class StudyConfig(Checked):
     margins: tuple[float, ...] = (0.6, 0.7, 0.8, 0.9, 1.0)
     tag_balances: tuple[float, ...] = (0.0, 5.0, 10.0, 15.0, 20.0)
     noise_rates: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0)
-    factors: tuple[float, ...] = (30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0)
+    factors: tuple[float, ...] = (10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
     full_size: bool = True
 
 
