@@ -5,11 +5,11 @@ What is tried is one number, by how much the published learning rates are multip
 batches and epochs are not the article's, so its rates cannot fit, and each method deserves its own. Codes are learned
 on four fifths of the training photos, and the other fifth asks (:mod:`ctrh.data.validation`), with each seed another.
 
-What the judge may see: codes, the tags that users wrote, and the colours of the pictures, all of training photos. No
-label, no guide and no network; nor does it compare methods, so one that learns from the same users' tags gains nothing
-by it. The guide's tags, CTRH's own teachers, say nothing here. CTRH learns from the zero-shot guide's tags in these
-trials, since a guide that was fine-tuned on all training photos would have read the tags that judge. How far
-the judge can be trusted is shown by labels of the photos that ask (:func:`checked_rows`), which choose nothing.
+What the judge may see: the codes, and the tags that users wrote, of training photos. No label, no guide, no picture
+and no network; nor does it compare methods, so one that learns from users' tags gains nothing by it. The guide's tags,
+CTRH's own teachers, say nothing here. CTRH learns from the zero-shot guide's tags in these trials, since a guide that
+was fine-tuned on all training photos would have read the tags that judge. How far the judge can be trusted is shown by
+labels of the photos that ask (:func:`checked_rows`), which choose no rate.
 
 ``python -m ctrh.paper.selection --profile demo`` runs the trials and writes the best factors to ``profiles/rates.csv``.
 A method without a line there trains at the rates of the profile as they are.
