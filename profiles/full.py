@@ -1,12 +1,12 @@
-"""The demo on all of its data, trained until losses stand still, with five seeds: what the README's tables rest on.
+"""The demo on all of its data, trained until losses stand still, with five seeds.
 
 First ``python -m ctrh.paper.selection --profile full``, which writes its learning rates to ``rates.csv``, then ``./run_all.sh
---profile full``. Both can be interrupted: a finished training is kept in the cache, and none takes longer than half a minute.
+--profile full``. Both can be interrupted: a finished training is kept in the cache, and none takes long.
 
-About two and a half hours on two free cores, at most three, by this arithmetic: 700 steps of CTRH took 9.6 s on one busy core, and 9 ms each on
-a free one. There are 1,050 and 930 steps of 30 epochs on 4,600 and 4,000 training photos, so that 1,010 runs of CTRH and 600 of the others, which take 0.6 as
-long, are 12,600 s on one core; features, cross-modal runs, notebooks and the report take about another half hour on two. After
-700 steps, in the last fifth of them, CTRH's loss went from 1.05 to 1.02, having begun at 6.97 (factor 10).
+About two and a half hours on two free cores, at most three. In the demo a step of CTRH takes 9 ms on a free core (14 ms on a busy one: 700
+steps in 9.6 s); 30 epochs on 4,600 and 4,000 training photos are 1,050 and 930 steps. So 1,012 trainings of CTRH and 598 of the others, which
+take 0.6 as long, are 12,300 s on one core, 1.7 hours on two; features, the cross-modal study, notebooks and the report should take less than
+another. In the last fifth of those 700 steps CTRH's loss went from 1.05 to 1.02, having begun at 6.97 (factor 10).
 """
 
 from dataclasses import replace
