@@ -21,7 +21,7 @@ from ctrh.data.images import BadImageError, open_image
 SHOWN, THUMBNAIL, LARGE = 60, 320, 1600
 UPLOAD = 100_000_000  # bytes
 SAFE = {
-    "Content-Security-Policy": "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' blob:",
+    "Content-Security-Policy": "default-src 'self'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src 'self' data:",
     "Referrer-Policy": "no-referrer",  # the address holds the token
     "X-Content-Type-Options": "nosniff",
 }
