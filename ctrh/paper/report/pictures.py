@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-MOST_SVG = 120_000  # bytes; a drawing of more is larger than its pixels
+MOST_SVG = 40_000  # bytes; a drawing of more is larger than its pixels
 
 
 def embedded(png: Path) -> dict:
@@ -21,14 +21,14 @@ def embedded(png: Path) -> dict:
         if drawing and len(text) <= MOST_SVG:
             uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode()}"
         else:
-            uri = f"data:image/webp;base64,{_webp(picture, 82)}"
+            uri = f"data:image/webp;base64,{_webp(picture, 72)}"
         return {"uri": uri, "width": picture.width, "height": picture.height, "drawing": drawing}
 
 
 def thumbnail(picture: Image.Image, side: int) -> str:
     """The middle square of ``picture`` in at most ``side`` pixels, as WebP in base64."""
     side = min(side, *picture.size)
-    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), 45)
+    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), 38)
 
 
 def _webp(picture: Image.Image, quality: int) -> str:
