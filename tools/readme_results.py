@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from ctrh.methods.registry import METHODS
+
 ROOT = Path(__file__).parents[1]
 DEMO, CLIPART = ROOT / "figures" / "demo", ROOT / "figures" / "openclipart"
 BITS = 48
@@ -32,7 +34,8 @@ def table1() -> str:
             bold = "**" if method.startswith("CTRH") or row["mean"] == best[dataset] else ""
             cells.append(f"{bold}{row['mean']:.1f}{bold} ± {(row['high'] - row['low']) / 2:.1f}")
             cells.append("" if pd.isna(row["published"]) else f"{row['published']:.1f}")
-        lines.append(f"| {method} | {' | '.join(cells)} |")
+        note = " (reconstruction)" if method in METHODS and METHODS[method].reconstructed else ""
+        lines.append(f"| {method}{note} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
