@@ -16,6 +16,7 @@ from ctrh.paper.claims import (
     Contrast,
     Estimate,
     all_claims,
+    by_dataset,
     claims_table,
     cost_cells,
     judge,
@@ -339,3 +340,10 @@ def test_measured_cells_have_the_article_s_names(task, monkeypatch):  # noqa: F8
     np.testing.assert_array_equal(
         cells[Cell("sensitivity", "α = 0.5", "mirflickr", 16, "map_5000")], expected
     )
+
+
+def test_the_data_set_is_taken_out_of_a_claims_text():
+    table = pd.DataFrame({"claim": ["A is best on NUS-WIDE (here scenes-nus), averaged", "A is best on MirFlickr", "A costs little"]})
+    split = by_dataset(table)
+    assert split["subject"].tolist() == ["A is best, averaged", "A is best", "A costs little"]
+    assert split["dataset"].tolist() == ["NUS-WIDE (here scenes-nus)", "MirFlickr", ""]

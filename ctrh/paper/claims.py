@@ -322,3 +322,10 @@ def cost_cells(rows: pd.DataFrame, profile: Profile) -> dict[Cell, Estimate]:
         cell = Cell("cost", row.method, article[row.dataset], row.bits, row.metric.removeprefix(ALEXNET))
         cells[cell] = Estimate(row.mean, low, high)
     return cells
+
+
+def by_dataset(table: pd.DataFrame) -> pd.DataFrame:
+    """``table`` of claims with the data set that each speaks of (``dataset``) taken out of its text (``subject``)."""
+    named = table["claim"].str.extract(r"( on (?:MirFlickr|NUS-WIDE)(?: \(here [^)]*\))?)", expand=False).fillna("")
+    subjects = [claim.replace(where, "") if where else claim for claim, where in zip(table["claim"], named)]
+    return table.assign(dataset=named.str.removeprefix(" on "), subject=subjects)
