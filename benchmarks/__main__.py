@@ -10,7 +10,7 @@ import pandas as pd
 from benchmarks.measuring import machine
 from benchmarks.records import FACTS, RESULTS, keep, rows_of
 
-TOPICS = ("evaluation", "refinement", "losses", "search", "postgres", "encoding", "scaling", "data")
+TOPICS = ("evaluation", "refinement", "losses", "search", "postgres", "encoding", "runtime", "scaling", "data")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -20,6 +20,7 @@ PANELS = {
 }
 SIZES = (10**9, 10**11)
 ON_SERVERS = "search, PostgreSQL, "
+IN_ONNX = "runtime, "
 
 
 def write(results: pd.DataFrame, facts: pd.DataFrame) -> None:
@@ -99,7 +100,7 @@ def page(results: pd.DataFrame, facts: pd.DataFrame) -> str:
             f"| {name.removeprefix('search, ')} | {row['recall@10']:.3f} | {row['queries per second']:,.0f} "
             f"| {extra:.0f} | {row['seconds to build'] / 60:.1f} |"
         )
-    lines += [*_servers(facts), "", "## Extrapolated"]
+    lines += [*_servers(facts), *_runtime(results, facts), "", "## Extrapolated"]
     lines += [
         "",
         "**Nothing in this section was run.** It multiplies the numbers above, as if cost went on in proportion; caches, "
@@ -152,6 +153,29 @@ def _servers(facts: pd.DataFrame) -> list[str]:
             f"| {name.removeprefix(ON_SERVERS)} | {row['recall@10']:.3f} | {row['queries per second']:,.0f} "
             f"| {row['codes added per second']:,.0f} | {row['bytes per code, with all indexes']:.0f} |"
         )
+    return lines
+
+
+def _runtime(results: pd.DataFrame, facts: pd.DataFrame) -> list[str]:
+    """What the codes of an exported encoder lose, where that was measured."""
+    measured = facts[facts.name.str.startswith(IN_ONNX)]
+    if measured.empty:
+        return []
+    size = measured["size"].iloc[-1]
+    table = measured[measured["size"] == size].pivot(index="name", columns="quantity", values="value")
+    ratios = results[results["size"] == size].set_index("name")["ratio"]
+    columns = ("bits that agree, %", "codes that agree, %", "mAP", "mAP in PyTorch", "mAP, queries alone encoded so")
+    lines = [
+        "",
+        f"An encoder exported as ONNX, in onnxruntime (`benchmarks/runtime.py`; {size}). `fit` and `search` keep the codes of "
+        "PyTorch; 8 bits (`export --int8`) are for whoever encodes everything with the exported file:",
+        "",
+        f"| | times as fast | {' | '.join(columns)} |",
+        f"| --- | ---: |{' ---: |' * len(columns)}",
+    ]
+    for name, row in table.iterrows():
+        cells = [f"{row[c]:.2f}" if c.endswith("%") else f"{row[c]:.4f}" for c in columns]
+        lines.append(f"| {name.removeprefix(IN_ONNX)} | {ratios[name]:.2f} | {' | '.join(cells)} |")
     return lines
 
 

@@ -66,6 +66,8 @@ def test_export_writes_an_encoder_that_other_programs_run(fit, folder, capsys, t
     pixels = torch.stack([found.backbone.preprocess(each) for each in pictures])
     (codes,) = onnxruntime.InferenceSession(path).run(None, {"pixels": pixels.numpy()})
     assert (codes == unpack(found.index.codes, 8)).mean() > 0.95  # a bit may lie on the threshold
+    capsys.readouterr()
+    assert "for an encoder as FILE.onnx" in failed(capsys, main(["export", str(fit.out), "--int8"]))
     assert main(["export", str(fit.out), str(tmp_path / "encoder.bin")]) == 2
     assert "encoder.bin" in capsys.readouterr().err
 

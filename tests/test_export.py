@@ -4,13 +4,14 @@ import json
 import sys
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import scipy.sparse as sp
 import torch
 
 from ctrh.app import words
-from ctrh.app.export import export_encoder, save_encoder, save_words
+from ctrh.app.export import export_encoder, quantise, save_encoder, save_words
 from ctrh.app.queries import Chance
 from ctrh.backbones import load_backbone
 from ctrh.guide.clip import Guide
@@ -76,6 +77,18 @@ def test_the_file_gives_the_same_codes_for_any_number_of_pictures(kind, read, ba
         assert codes.dtype == np.bool_
         np.testing.assert_array_equal(codes, hasher.encode(inputs[:count]))
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [name]
+
+
+def test_eight_bits_keep_most_of_the_codes(backbone, pictures, tmp_path):
+    features = features_of(backbone, pictures).numpy()
+    hasher = trained(CTRH(CTRHConfig(12, train=TRAIN)), features)
+    path = tmp_path / "encoder.onnx"
+    save_encoder(export_encoder(hasher, backbone, pictures[:2]), path)
+    size = path.stat().st_size
+    quantise(path, path)
+    assert "MatMulInteger" in {node.op_type for node in onnx.load(path).graph.node} and path.stat().st_size < size
+    assert (read_onnx(path)(pictures) == hasher.encode(features)).mean() > 0.8
+    assert [each.name for each in tmp_path.iterdir()] == ["encoder.onnx"]
 
 
 @pytest.mark.parametrize("text_length, weighting", [(None, True), (3.0, True), (None, False)])

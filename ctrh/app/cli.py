@@ -220,6 +220,11 @@ def _add_export(commands) -> None:
     )
     command.add_argument("model", metavar="MODEL_DIR", help="what fit has written")
     command.add_argument("out", metavar="FILE", nargs="?", help="ends in .pt2 or .onnx")
+    command.add_argument(
+        "--int8",
+        action="store_true",
+        help="matrices in 8 bits, for FILE.onnx: smaller and faster, but some bits of the codes are others (docs/scale.md)",
+    )
 
 
 def _add_refine(commands) -> None:
