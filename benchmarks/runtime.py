@@ -58,7 +58,7 @@ def run(scale: str) -> Iterator[Result]:
                 taken, codes[name] = timed(way)
                 seconds[name].append(taken)
     labels = photos.labels[rows]
-    size = f"{len(rows)} scenes, the small guide, {BITS} bits; reference: PyTorch"
+    size = f"{len(rows)} scenes, the small guide, {BITS} bits, {torch.get_num_threads()} threads; reference: PyTorch"
     for name in ("fp32", "int8"):
         same = codes[name] == codes["PyTorch"]
         facts = {

@@ -96,7 +96,7 @@ def writer(path: str | Path) -> Callable[[ExportedProgram, Path], None]:
 
 def quantise(source: str | Path, path: str | Path) -> None:
     """Writes the .onnx file ``source`` with matrices of 8-bit whole numbers: half as large and faster, but of the small
-    guide's codes one bit in some hundred is another (``python -m benchmarks runtime``).
+    guide's codes one bit in two hundred is another (``python -m benchmarks runtime``).
 
     Convolutions stay as they are: in 8 bits they took twice as long.
     """
