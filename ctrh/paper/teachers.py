@@ -18,7 +18,7 @@ from ctrh.paper.tasks import photos_of, tags_of, variants_of
 UNTAUGHT = "LSH"
 # Of the users' tags replaced and their text features by the guide: CTRH's own supervision, for any method.
 GUIDED = "replaced, guide's text"
-# What CTRH has more than ITQ, step by step: after and before. The last two are no part of the sum.
+# What CTRH has more than ITQ, step by step: after and before; the first four add up to the fifth.
 STEPS = {
     "the guide's words in place of its features": ("ITQ (concepts)", "ITQ"),
     "codes learned from them": ("UHSCM", "ITQ (concepts)"),
@@ -26,7 +26,7 @@ STEPS = {
     "CTRH's network and losses": ("CTRH", f"WSHRCA, {GUIDED}"),
     "all together": ("CTRH", "ITQ"),
     "WSHRCA, by CTRH's supervision": (f"WSHRCA, {GUIDED}", "WSHRCA"),
-    "what is left of the words, uncompressed": ("CTRH", "concepts (float)"),
+    "CTRH, against the words uncompressed": ("CTRH", "concepts (float)"),
 }
 # In the noise study: who learns from noisy tags, who is told the clean ones, and who needs none.
 LEARNERS, ORACLE, WITHOUT = ("CTRH", "WSHRCA", "WDHT"), "CTRH (clean tags)", ("ITQ", "LSH")
