@@ -70,7 +70,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
     """The runs that each notebook shows, by its number; those that are missing here train nothing."""
     from ctrh.paper import claims, comparisons, selection, teachers
     from ctrh.paper.cross_modal import tables as cross_modal
-    from ctrh.paper.studies import ablation, backbones, guides, readings, sensitivity, training
+    from ctrh.paper.studies import ablation, backbones, beyond, guides, readings, sensitivity, training
 
     names = [settings.data.name for settings in profile.datasets]
     present, _ = cross_modal.with_present_data(profile)
@@ -94,6 +94,7 @@ def planned_runs(profile: Profile) -> dict[int, Callable[[], Sequence[AnyRun]]]:
             *cross_modal.choice_runs(present),
         ],
         11: lambda: [run for runs in claims.runs_of_studies(profile).values() for run in runs],
+        12: lambda: beyond.beyond_runs(profile) + beyond.noise_runs(profile),
     }
 
 

@@ -12,15 +12,20 @@ import scipy.sparse as sp
 from ctrh.backbones import Backbone, Pictures, backbone_features, load_backbone
 from ctrh.data.photos import Images, Photos, Split
 from ctrh.data.scenes import clean_tags
+from ctrh.guide.calibrate import Calibration, calibrate, calibrated_tags
 from ctrh.guide.clip import Guide
 from ctrh.guide.features import concept_distribution, image_features
 from ctrh.guide.finetune import FinetuneConfig, finetune
 from ctrh.guide.refine import RefineConfig, mixed_guide, replaced_tags, tags_to_keep
 from ctrh.guide.word_vectors import AnyVectors, word_vectors
+from ctrh.paper.keys import code_key
 from ctrh.paper.profiles import DataConfig, GuideConfig
 from ctrh.store import cached_arrays, content_key
 
 VARIANTS = ("user", "replaced", "clean")
+# Of :mod:`ctrh.guide.calibrate`: the K_i of Eq. (3) most probable words; all that are more probable than not; of these the
+# users' own.
+CALIBRATED = ("calibrated", "probable", "users' probable")
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,8 @@ class TagConfig:
     words: AnyVectors | None = None
 
     def __post_init__(self) -> None:
-        if self.variant not in (*VARIANTS, "concepts"):
-            raise ValueError(f"tags must be one of {', '.join(VARIANTS)} or concepts, got {self.variant!r}")
+        if self.variant not in (*VARIANTS, *CALIBRATED, "concepts"):
+            raise ValueError(f"tags must be one of {', '.join((*VARIANTS, *CALIBRATED))} or concepts, got {self.variant!r}")
 
 
 @dataclass(frozen=True)
@@ -160,6 +165,9 @@ def tags_of(
     guide, settings = mixed_guide_of(data, config), config.refine
 
     def replace_tags() -> dict[str, np.ndarray]:
+        if config.variant in CALIBRATED:
+            tags = _calibrated(photos, data, config, rows)
+            return {"photos": rows[tags.nonzero()[0]], "words": tags.nonzero()[1]}
         counts = tags_to_keep(photos.tags[rows], photos.common)
         text = text_of(photos, data, replace(config, words=None))
         tags = replaced_tags(image_features(guide, photos.images, rows), text, counts, settings)
@@ -167,10 +175,27 @@ def tags_of(
 
     # Eq. (2) has been done: of the settings those that concern scores are left.
     settings = replace(settings, alpha=0.0)
+    if config.variant in CALIBRATED:
+        settings = config.variant, code_key("ctrh.guide.calibrate")
     key = content_key("2", photos.images.key, photos.tags, photos.common, rows, guide.key, settings)
     stored = cached_arrays("replaced-tags", key, replace_tags)
     ones = np.ones(len(stored["words"]), dtype=bool)
     return sp.csr_array((ones, (stored["photos"], stored["words"])), shape=photos.tags.shape)
+
+
+def calibration_of(photos: Photos, data: DataConfig, config: TagConfig, rows: np.ndarray) -> Calibration:
+    """How probable each word is for the photos ``rows``, learned from them, by the guide of Eq. (2)."""
+    text = text_of(photos, data, replace(config, words=None))
+    return calibrate(image_features(mixed_guide_of(data, config), photos.images, rows).class_token, text, photos.tags[rows])
+
+
+def _calibrated(photos: Photos, data: DataConfig, config: TagConfig, rows: np.ndarray) -> sp.csr_array:
+    """The tags (N, C) of a variant of ``CALIBRATED`` for the N photos ``rows``."""
+    probability, users = calibration_of(photos, data, config, rows).probability, photos.tags[rows]
+    if config.variant == "users' probable":
+        probability = sp.csr_array(probability.multiply(users))
+    counts = tags_to_keep(users, photos.common) if config.variant == "calibrated" else None
+    return calibrated_tags(probability, users, counts=counts)
 
 
 def text_of(photos: Photos, data: DataConfig, config: TagConfig) -> np.ndarray:
