@@ -30,7 +30,7 @@ COLOURS = (
     {"user": GREY, "neighbours": BROWN, "zero-shot": SKY, "fine-tuned": ORANGE, "ensembled": RED, "replaced": RED}
     | {"clean": GREEN, "truth": GREEN, "CTRH (user tags)": ORANGE, "CTRH (clean tags)": GREEN}
     | {"Baseline": GREY, "TR": SKY, "TR+TW": BLUE}
-    | {"CTRH+": BLUE, "user tags": GREY}
+    | {"CTRH+": GREEN, "user tags": GREY, "probable words": SKY, "users' probable words": BROWN}
     | {"ITQ (CLIP)": SKY, "ITQ (FLIP)": BROWN, "CTRH (nearest)": ORANGE}
 )
 WIDE_FONTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "WenQuanYi Zen Hei")
