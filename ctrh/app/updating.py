@@ -21,7 +21,7 @@ from ctrh.retrieval.search import HammingIndex
 from ctrh.store import prepare_folder
 
 LOOKED_AT = 10  # photos with nearly the code of a new one
-ALIKE = 0.2  # pictures that differ by less than this share of their contrast are nearly the same
+ALIKE = 0.3  # pictures that differ by less than this share of their contrast are nearly the same
 
 
 def change(model: Path, action: str, paths: Sequence[str] = (), moved_to: str | None = None) -> None:
