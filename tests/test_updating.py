@@ -10,11 +10,12 @@ from conftest import failed
 from PIL import Image
 
 import ctrh.app.updating as updating
-from ctrh.app import model_folder
+from ctrh.app import model_folder, photo_search
 from ctrh.app.cli import main
 from ctrh.app.photo_search import encode, load_search
 from ctrh.backbones import backbone_features
 from ctrh.data.images import FileImages
+from ctrh.methods.registry import METHODS, estimator, untaught
 from ctrh.retrieval.codes import unpack
 from ctrh.retrieval.search import HammingIndex
 
@@ -146,3 +147,12 @@ def test_what_is_not_there_is_said(model, tmp_path, capsys):
     (tmp_path / "text.png").write_text("text")
     assert "no readable picture" in failed(capsys, main(["add", model, str(tmp_path / "text.png")]))
     assert "no complete model" in failed(capsys, main(["update", str(tmp_path)]))
+
+
+@pytest.mark.parametrize("method", [name for name in untaught() if METHODS[name].compared])
+def test_a_method_without_tags_is_saved_whatever_the_order_of_its_arrays(method, tmp_path):
+    features = np.random.default_rng(0).normal(size=(90, 12)).astype(np.float32)  # more photos than features
+    hasher = estimator(method, 8, 0).fit(features)
+    photo_search._save(hasher, tmp_path / "weights.safetensors")
+    again = photo_search._load(tmp_path / "weights.safetensors", method)
+    np.testing.assert_array_equal(again.transform(features), hasher.transform(features))

@@ -210,7 +210,7 @@ def _save(hasher: DeepHasher | BaseEstimator, path: Path) -> None:
     if isinstance(hasher, DeepHasher):
         return hasher.save(path)
     # Of scikit-learn's estimators all that fit has learned are attributes that end in an underscore.
-    learned = {name: torch.as_tensor(value) for name, value in vars(hasher).items() if name.endswith("_")}
+    learned = {name: torch.as_tensor(value).contiguous() for name, value in vars(hasher).items() if name.endswith("_")}
     with replacing(path) as temporary:
         save_file(learned, temporary)
 
