@@ -56,13 +56,13 @@ def test_all_methods_of_table_1_are_planned_on_the_same_features():
     profile = Profile.named("openclipart")
     assert "openclipart" in PROFILES
     planned = own_data.runs(profile, "timm:tf_efficientnet_lite0")
-    assert len(planned) == len(profile.methods) * len(profile.bits) * len(profile.seeds)
-    taught = {run.method: run.tags.words for run in planned if run.tags and run.tags.variant != "concepts"}
-    assert {"CTRH", "WSHRCA"} <= set(taught) and set(taught.values()) == {profile.words}
-    own = {run.method: run.tags.words for run in own_data.runs(profile, "guide") if run.tags}
+    assert len(planned) == (len(profile.methods) + len(own_data.TAUGHT)) * len(profile.bits) * len(profile.seeds)
+    taught = {run.label: run.tags.words for run in planned if run.tags and run.tags.variant != "concepts"}
+    assert {"CTRH", "CTRH+", "WSHRCA"} <= set(taught) and set(taught.values()) == {profile.words}
+    own = {run.label: run.tags.words for run in own_data.runs(profile, "guide") if run.tags}
     assert own["CTRH"] is None and own["WSHRCA"] == profile.words
     assert {run.inputs.backbone for run in planned} == {"timm:tf_efficientnet_lite0"}
-    variants = {run.method: run.tags.variant if run.tags else None for run in planned}
+    variants = {run.label: run.tags.variant if run.tags else None for run in planned}
     assert variants["CTRH"] == "replaced" and variants["WDHT"] == "user" and variants["ITQ"] is None
 
 

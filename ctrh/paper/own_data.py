@@ -11,13 +11,19 @@ from ctrh.paper.runs import Run, make_run, run_grid
 from ctrh.paper.tables import article_table, save_table, score_titles
 from ctrh.paper.tasks import InputConfig
 
+# CTRH on other tags than the replaced ones, in rows of their own.
+TAUGHT = {"CTRH (user tags)": "user", "CTRH+": "calibrated"}
+
 
 def runs(profile: Profile, backbone: str) -> list[Run]:
-    """Every method at every length and seed, all on the features of the same ``backbone``; where that is not the guide's,
-    CTRH too reads the profile's word vectors, so that all are taught by the same text."""
+    """Every method, and CTRH on the tags of ``TAUGHT``, at every length and seed, all on the features of the same
+    ``backbone``; where that is not the guide's, CTRH too reads the profile's word vectors, so that all are taught by the
+    same text."""
+    labels = dict.fromkeys(profile.methods) | (TAUGHT if "CTRH" in profile.methods else {})
     planned = []
-    for settings, *rest in product(profile.datasets, profile.methods, profile.bits, profile.seeds):
-        run = make_run(profile, settings.data.name, *rest)
+    for settings, label, bits, seed in product(profile.datasets, labels, profile.bits, profile.seeds):
+        method = "CTRH" if label in TAUGHT else label
+        run = make_run(profile, settings.data.name, method, bits, seed, labels[label], label=label)
         if backbone != "guide" and run.tags and run.tags.variant != "concepts":
             run = replace(run, tags=replace(run.tags, words=profile.words))
         planned.append(replace(run, inputs=InputConfig(backbone, profile.guide)))
@@ -28,6 +34,6 @@ def write_tables(profile: Profile) -> None:
     """Table 1 for each backbone of the profile's study: ``table1`` (.csv, .md, .tex), the others with their names."""
     names = " and ".join(settings.data.name for settings in profile.datasets)
     for i, (label, backbone) in enumerate(profile.study.backbones):
-        table = article_table(run_grid(runs(profile, backbone)), 1, profile)
+        table = article_table(run_grid(runs(profile, backbone)), 1, profile, "label")
         titles = {x: f"{title} of {names}, on features of {label}" for x, title in score_titles(profile).items()}
         say(f"{label}: {save_table(table, f'table1_{backbone}' if i else 'table1', profile, titles=titles)}")
