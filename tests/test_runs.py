@@ -203,7 +203,7 @@ def test_profile_comes_from_the_environment(monkeypatch):
     monkeypatch.setenv("CTRH_PROFILE", "smoke")
     assert Profile.current().seeds == (0,)
     monkeypatch.setenv("CTRH_PROFILE", "smok")
-    with pytest.raises(ValueError, match="smoke, demo, paper"):
+    with pytest.raises(ValueError, match="smoke, demo, full, paper"):
         Profile.current()
 
 
