@@ -218,7 +218,7 @@ def clone(tmp_path):
     shutil.copytree(ROOT / "ctrh", root / "ctrh", ignore=shutil.ignore_patterns("__pycache__", "weights"))
     shutil.copytree(ROOT / "profiles", root / "profiles")
     write_notebook(root / "notebooks" / "01_a.ipynb", WRITES + "print(profile, os.environ['CTRH_JOBS'])")
-    write_notebook(root / "notebooks" / "12_b.ipynb", ENDLESS)
+    write_notebook(root / "notebooks" / "99_b.ipynb", ENDLESS)
     return root
 
 
@@ -260,7 +260,7 @@ def test_interrupt_ends_the_kernel_and_leaves_nothing_half_written(clone, number
     assert runner.returncode == 128 + number
     assert told.endswith("Interrupted. Finished work is kept; start it again and it goes on from here.\n")
     assert "Traceback" not in told and not psutil.pid_exists(kernel)
-    assert not (clone / "figures" / "smoke" / "notebooks" / "12_b.ipynb").exists()
+    assert not (clone / "figures" / "smoke" / "notebooks" / "99_b.ipynb").exists()
 
 
 def test_every_list_of_runs_in_a_notebook_is_planned():

@@ -84,7 +84,7 @@ def retrieval_page(fig: Figure | SubFigure, photos: Photos, rows: pd.DataFrame) 
 
 
 def _below(ax: Axes, photos: Photos, shown: np.ndarray, column: float, row: float) -> None:
-    words = textwrap.shorten(", ".join(np.asarray(photos.label_names)[shown]), 20, placeholder=" …")
+    words = textwrap.shorten(", ".join(np.asarray(photos.label_names)[shown]), 17, placeholder=" …")
     ax.text(column + 0.5, row + 0.98, words, ha="center", va="top", fontsize=CAPTION)
 
 
