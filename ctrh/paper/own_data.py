@@ -36,4 +36,5 @@ def write_tables(profile: Profile) -> None:
     for i, (label, backbone) in enumerate(profile.study.backbones):
         table = article_table(run_grid(runs(profile, backbone)), 1, profile, "label")
         titles = {x: f"{title} of {names}, on features of {label}" for x, title in score_titles(profile).items()}
-        say(f"{label}: {save_table(table, f'table1_{backbone}' if i else 'table1', profile, titles=titles)}")
+        file = f"table1_{label.lower()}" if i else "table1"
+        say(f"{label}: {save_table(table, file, profile, titles=titles)}")

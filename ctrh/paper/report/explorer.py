@@ -27,8 +27,8 @@ from ctrh.paper.tasks import photos_of, tags_of
 from ctrh.store import cache_dir
 
 COLUMNS = ["dataset", "query", "method", "bits", "rank", "photo", "distance", "relevant", "ap"]
-QUERIES, FOUND = 8, 10
-ASKING_SIDE, FOUND_SIDE = 112, 56  # pixels
+QUERIES, FOUND = 7, 10
+ASKING_SIDE, FOUND_SIDE = 96, 48  # pixels
 JUDGE = "CTRH"
 
 

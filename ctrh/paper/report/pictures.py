@@ -22,15 +22,15 @@ def embedded(png: Path) -> dict:
             uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode()}"
         else:
             # Photos are smaller with loss, lines on white without.
-            lines = _webp(picture.convert("RGB").quantize(64), 60, lossless=True)
-            uri = f"data:image/webp;base64,{min(_webp(picture, 60), lines, key=len)}"
+            lines = _webp(picture.convert("RGB").quantize(32), 60, lossless=True)
+            uri = f"data:image/webp;base64,{min(_webp(picture, 45), lines, key=len)}"
         return {"uri": uri, "width": picture.width, "height": picture.height, "drawing": drawing}
 
 
 def thumbnail(picture: Image.Image, side: int) -> str:
     """The middle square of ``picture`` in at most ``side`` pixels, as WebP in base64."""
     side = min(side, *picture.size)
-    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), 38)
+    return _webp(ImageOps.fit(picture.convert("RGB"), (side, side), Image.Resampling.LANCZOS), 28)
 
 
 def _webp(picture: Image.Image, quality: int, lossless: bool = False) -> str:
