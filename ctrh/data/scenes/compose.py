@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ctrh.data.scenes.world import BACKGROUNDS, CONCEPTS, KINDS, LOOKS
+from ctrh.data.scenes.world import BACKGROUNDS, KINDS, LOOKS
 
 SIZE = 112  # pixels, both sides
 
@@ -101,12 +101,3 @@ def _weighted(
         raise ValueError(f"weights for what does not exist: {sorted(unknown)}")
     share = np.asarray([weights.get(option, 1.0) for option in options])
     return options[int(rng.choice(len(options), p=share / share.sum()))]
-
-
-def concept_matrix(scenes: list[Scene]) -> np.ndarray:
-    """(N, len(CONCEPTS)) bool: which concept word is true of which scene."""
-    column = {word: index for index, word in enumerate(CONCEPTS)}
-    matrix = np.zeros((len(scenes), len(CONCEPTS)), dtype=bool)
-    for row, scene in enumerate(scenes):
-        matrix[row, [column[word] for word in scene.words]] = True
-    return matrix
